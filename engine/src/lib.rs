@@ -1,0 +1,3 @@
+//! The ringway proxy engine.
+
+pub mod settings;

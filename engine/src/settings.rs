@@ -1,0 +1,409 @@
+//! What a server is told to do, as plain data.
+//!
+//! These types know no file format and hold nothing half-parsed: whoever builds them (the `ringway` binary
+//! from KDL, a framework user from code) has already turned words into values. [`Settings::check`] finds
+//! contradictions that no single value shows, such as a route to a cluster that does not exist.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything one server process is configured with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Number of shards; `None` means one per core that this process may use.
+    pub workers: Option<usize>,
+    /// Where HTTP is accepted.
+    pub listeners: Vec<Listener>,
+    /// Where raw TCP is accepted and relayed.
+    pub tcp: Vec<TcpListener>,
+    /// Named sets of interchangeable endpoints.
+    pub clusters: Vec<Cluster>,
+    /// Which host and path goes where.
+    pub sites: Vec<Site>,
+    /// Bounds on what peers may make us hold or wait for.
+    pub limits: Limits,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// How long running exchanges may take after a graceful stop was asked for.
+    pub drain_timeout: Duration,
+    /// Path of the control socket; `None` means there is none.
+    pub control: Option<PathBuf>,
+    /// What is believed of forwarding fields that peers send.
+    pub forwarding: Forwarding,
+}
+
+/// A place to listen at or connect to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// An IP address and port; port 0 asks the kernel for one when listening.
+    Tcp(SocketAddr),
+    /// A Unix-domain stream socket.
+    Unix(PathBuf),
+}
+
+/// An HTTP listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Where to listen.
+    pub address: Address,
+    /// File mode of a Unix-domain socket.
+    pub mode: Option<u32>,
+}
+
+/// A raw TCP listener: every connection is tunneled to an endpoint of one cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TcpListener {
+    /// Where to listen.
+    pub address: Address,
+    /// File mode of a Unix-domain socket.
+    pub mode: Option<u32>,
+    /// Name of the cluster that connections go to.
+    pub cluster: String,
+}
+
+/// A named set of interchangeable endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// The name that routes refer to.
+    pub name: String,
+    /// Its members; never empty.
+    pub endpoints: Vec<Endpoint>,
+    /// How long to wait for origins.
+    pub timeouts: UpstreamTimeouts,
+    /// What happens to connections between requests.
+    pub keepalive: KeepAlive,
+    /// How many further attempts an exchange may have after the first.
+    pub retries_max: u32,
+}
+
+/// One address of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where to connect; names were resolved before.
+    pub address: Address,
+    /// Share of the requests relative to the other endpoints; at least 1.
+    pub weight: u32,
+}
+
+/// How long an exchange waits for its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// Establishing a connection.
+    pub connect: Duration,
+    /// From the end of our request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two receives of a response body.
+    pub between_bytes: Duration,
+}
+
+/// What happens to upstream connections between requests. The bounds hold per shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Idle connections kept for each endpoint; 0 closes every connection after its request.
+    pub idle_max: usize,
+    /// How long a connection may stay idle.
+    pub idle_timeout: Duration,
+}
+
+/// The routes of some hosts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Host patterns: `*`, `example.com`, `*.example.com`; lower case, without port.
+    pub hosts: Vec<String>,
+    /// The longest matching path wins; of equals the first whose method fits.
+    pub routes: Vec<Route>,
+}
+
+/// One rule of a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods; empty means all.
+    pub methods: Vec<String>,
+    /// Changes to the request's fields before it is forwarded, in order.
+    pub request_fields: Vec<FieldEdit>,
+    /// Changes to the response's fields before it is sent, in order.
+    pub response_fields: Vec<FieldEdit>,
+    /// Upgrade tokens that may pass besides `websocket`; lower case. `h2c` never passes.
+    pub upgrades: Vec<String>,
+    /// What to do with a request that matches.
+    pub action: RouteAction,
+}
+
+/// Which paths a route takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathPattern {
+    /// Every path.
+    Any,
+    /// Exactly this path.
+    Exact(String),
+    /// This prefix: `/api/` takes `/api/` and everything below it (written `/api/*`).
+    Prefix(String),
+}
+
+/// One change to a head's fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldEdit {
+    /// Replace every field of this name by one with this value.
+    Set(String, String),
+    /// Add one more field.
+    Add(String, String),
+    /// Remove every field of this name.
+    Remove(String),
+}
+
+/// What a route does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RouteAction {
+    /// Forward to an endpoint of the cluster of this name.
+    Proxy {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Answer with a `Location`.
+    Redirect {
+        /// Status: 301, 302, 303, 307 or 308.
+        status: u16,
+        /// The value of `Location`.
+        location: String,
+    },
+    /// Answer with a fixed body.
+    Respond {
+        /// Status: 200 to 599.
+        status: u16,
+        /// The content; its length is announced.
+        body: String,
+        /// The value of `Content-Type`, `text/plain; charset=utf-8` when absent.
+        content_type: Option<String>,
+    },
+}
+
+/// Bounds on what peers may make us hold or wait for. Every default is safe against known attacks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// From the first byte of a request head (or the connection's start) to its last.
+    pub header_timeout: Duration,
+    /// Bytes of one head, start line included.
+    pub request_head_bytes: usize,
+    /// Bytes of a response head.
+    pub response_head_bytes: usize,
+    /// Fields in one head.
+    pub fields_max: usize,
+    /// Bytes of the request target; more is 414.
+    pub target_bytes: usize,
+    /// Between two receives of a request body.
+    pub body_idle: Duration,
+    /// Bytes of a request body; more is 413. `None` means no bound.
+    pub request_body_bytes: Option<u64>,
+    /// A connection without a request.
+    pub keepalive_idle: Duration,
+    /// Requests on one client connection, after which it is closed.
+    pub keepalive_requests: u64,
+    /// A send that makes no progress.
+    pub write_idle: Duration,
+    /// A tunnel in which no byte moves.
+    pub tunnel_idle: Duration,
+    /// How long an unread request body is read after an early answer, so that the client sees the answer.
+    pub linger: Duration,
+    /// From the first byte of the request to the last of the response; `None` means no bound.
+    pub request_timeout: Option<Duration>,
+    /// Client connections of the whole process.
+    pub connections: usize,
+    /// Request body bytes kept so that a request may be sent again on another connection.
+    pub replay_bytes: usize,
+    /// How long we wait for the origin's answer to `Expect: 100-continue` before we answer 100 ourselves.
+    pub expect_timeout: Duration,
+}
+
+/// The access log.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub target: LogTarget,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+/// How an access log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// NCSA combined.
+    Combined,
+}
+
+/// What is believed of forwarding fields that clients send, and what we add.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Forwarding {
+    /// Clients whose `X-Forwarded-*` and `Forwarded` are kept and appended to; all others' are replaced.
+    pub trusted: Vec<IpNet>,
+    /// Also send the standard `Forwarded` field (RFC 7239).
+    pub forwarded: bool,
+    /// The name in `Via`; `ringway` when absent.
+    pub via: Option<String>,
+}
+
+/// A range of IP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpNet {
+    /// Any address of the range.
+    pub address: std::net::IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl IpNet {
+    /// Whether `address` is in the range. An IPv4-mapped IPv6 address counts as its IPv4 address.
+    pub fn contains(&self, address: std::net::IpAddr) -> bool {
+        use std::net::IpAddr::{V4, V6};
+        let bits = |prefix: u8, width: u8| u32::from(width.saturating_sub(prefix.min(width)));
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (V4(a), V4(b)) => (u64::from(a.to_bits() ^ b.to_bits()) >> bits(self.prefix, 32)) == 0,
+            (V6(a), V6(b)) => {
+                let shift = bits(self.prefix, 128);
+                shift == 128 || (a.to_bits() ^ b.to_bits()) >> shift == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            request_head_bytes: 64 * 1024,
+            response_head_bytes: 64 * 1024,
+            fields_max: 128,
+            target_bytes: 16 * 1024,
+            body_idle: Duration::from_secs(60),
+            request_body_bytes: None,
+            keepalive_idle: Duration::from_secs(75),
+            keepalive_requests: 1_000_000,
+            write_idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
+            linger: Duration::from_secs(5),
+            request_timeout: None,
+            connections: 100_000,
+            replay_bytes: 64 * 1024,
+            expect_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(30),
+            between_bytes: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle_max: 128, idle_timeout: Duration::from_secs(60) }
+    }
+}
+
+impl Cluster {
+    /// A cluster with these endpoints and every default.
+    pub fn new(name: impl Into<String>, endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            name: name.into(),
+            endpoints,
+            timeouts: UpstreamTimeouts::default(),
+            keepalive: KeepAlive::default(),
+            retries_max: 2,
+        }
+    }
+}
+
+impl Route {
+    /// A route for `path`, every method, without edits.
+    pub fn new(path: PathPattern, action: RouteAction) -> Self {
+        Self {
+            path,
+            methods: Vec::new(),
+            request_fields: Vec::new(),
+            response_fields: Vec::new(),
+            upgrades: Vec::new(),
+            action,
+        }
+    }
+}
+
+impl Settings {
+    /// A reverse proxy: every request on `listen` goes to one of `endpoints`.
+    pub fn reverse_proxy(listen: Address, endpoints: Vec<Address>) -> Self {
+        let endpoints = endpoints.into_iter().map(|address| Endpoint { address, weight: 1 }).collect();
+        Self {
+            listeners: vec![Listener { address: listen, mode: None }],
+            clusters: vec![Cluster::new("upstream", endpoints)],
+            sites: vec![Site {
+                hosts: vec!["*".into()],
+                routes: vec![Route::new(PathPattern::Any, RouteAction::Proxy { cluster: "upstream".into() })],
+            }],
+            drain_timeout: Duration::from_secs(30),
+            ..Self::default()
+        }
+    }
+
+    /// Finds what is contradictory. Each error is one sentence.
+    ///
+    /// # Errors
+    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names given twice.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let mut errors = Vec::new();
+        for (index, cluster) in self.clusters.iter().enumerate() {
+            if cluster.endpoints.is_empty() {
+                errors.push(format!("cluster \"{}\" has no endpoint", cluster.name));
+            }
+            if self.clusters[..index].iter().any(|earlier| earlier.name == cluster.name) {
+                errors.push(format!("cluster \"{}\" is given twice", cluster.name));
+            }
+        }
+        let known = |name: &str| self.clusters.iter().any(|cluster| cluster.name == name);
+        let proxied = self.sites.iter().flat_map(|site| &site.routes).filter_map(|route| match &route.action {
+            RouteAction::Proxy { cluster } => Some(cluster),
+            _ => None,
+        });
+        for name in proxied.chain(self.tcp.iter().map(|listener| &listener.cluster)) {
+            if !known(name) {
+                errors.push(format!("there is no cluster \"{name}\""));
+            }
+        }
+        if self.listeners.is_empty() && self.tcp.is_empty() {
+            errors.push("there is nothing to listen on".into());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
