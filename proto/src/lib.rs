@@ -1,1 +1,13 @@
-//! Proto.
+//! Sans-IO HTTP: bytes in, message parts out, and back.
+//!
+//! Nothing here owns a socket, reads a clock or runs a task. Bytes arrive as [`chunk::Chunk`]s, leave through
+//! a [`chunk::SendQueue`], and in between are [`message::Part`]s, the same for every version of HTTP.
+//!
+//! Read [`span`] and [`chunk`], then [`message`], then [`rules`], then [`h1`].
+
+pub mod chunk;
+pub mod h1;
+pub mod message;
+pub mod rules;
+pub mod scan;
+pub mod span;

@@ -1,0 +1,452 @@
+//! Shared bytes without atomics, the pool they return to, and the gather list they leave by.
+//!
+//! A [`Pool`] belongs to one shard. It hands out a [`Vacant`] buffer, the receiver fills it, and the filled
+//! part becomes a [`Chunk`]: counted, sliceable, immutable. The buffer goes back to its pool with its last
+//! chunk, in LIFO order, so that the next receive finds it warm in the cache.
+//!
+//! What outlives its turn in small pieces must not pin a large buffer: [`Chunk::retain`] is the one place
+//! where that is decided.
+
+use core::cell::{Cell, RefCell};
+use core::ops::{Deref, Range};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+/// Bytes of a small buffer: heads, small bodies, leftovers.
+pub const SMALL_BYTES: usize = 4 * 1024;
+/// Bytes of a large buffer: what is received into.
+pub const LARGE_BYTES: usize = 64 * 1024;
+/// Pieces shorter than this are copied rather than referenced when they are queued or kept.
+pub const COPY_BELOW_BYTES: usize = 4 * 1024;
+/// Free large buffers that a pool keeps; more are given back to the allocator.
+const LARGE_FREE_MAX: usize = 64;
+/// Free small buffers that a pool keeps.
+const SMALL_FREE_MAX: usize = 1024;
+
+/// The buffers of one shard. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    small: RefCell<Vec<Rc<Buffer>>>,
+    large: RefCell<Vec<Rc<Buffer>>>,
+    /// Bytes of buffers that are out of the pool: in use by somebody.
+    outstanding: Cell<usize>,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Box<[u8]>,
+    home: Weak<Shared>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pool {
+    /// An empty pool; buffers are allocated when first needed.
+    pub fn new() -> Self {
+        Self { shared: Rc::new(Shared::default()) }
+    }
+
+    /// A buffer of [`LARGE_BYTES`], to receive into.
+    #[inline]
+    pub fn large(&self) -> Vacant {
+        self.take(&self.shared.large, LARGE_BYTES)
+    }
+
+    /// A buffer of [`SMALL_BYTES`], for what is kept.
+    #[inline]
+    pub fn small(&self) -> Vacant {
+        self.take(&self.shared.small, SMALL_BYTES)
+    }
+
+    /// A buffer that holds at least `len` bytes, pooled when a class fits.
+    pub fn at_least(&self, len: usize) -> Vacant {
+        match len {
+            0..=SMALL_BYTES => self.small(),
+            ..=LARGE_BYTES => self.large(),
+            _ => Vacant::new(self.allocate(len)),
+        }
+    }
+
+    /// A chunk with a copy of `bytes`.
+    pub fn copy(&self, bytes: &[u8]) -> Chunk {
+        let mut vacant = self.at_least(bytes.len());
+        vacant.append(bytes);
+        vacant.freeze()
+    }
+
+    /// Bytes of all buffers that are in use. 0 when nothing is held: leak tests look here.
+    pub fn outstanding_bytes(&self) -> usize {
+        self.shared.outstanding.get()
+    }
+
+    #[inline]
+    fn take(&self, free: &RefCell<Vec<Rc<Buffer>>>, size: usize) -> Vacant {
+        let buffer = free.borrow_mut().pop();
+        match buffer {
+            Some(buffer) => {
+                self.shared.outstanding.set(self.shared.outstanding.get() + size);
+                Vacant::new(buffer)
+            }
+            None => Vacant::new(self.allocate(size)),
+        }
+    }
+
+    #[cold]
+    fn allocate(&self, size: usize) -> Rc<Buffer> {
+        self.shared.outstanding.set(self.shared.outstanding.get() + size);
+        Rc::new(Buffer { bytes: vec![0; size].into_boxed_slice(), home: Rc::downgrade(&self.shared) })
+    }
+}
+
+impl Shared {
+    /// Takes a buffer that nobody refers to any more.
+    #[inline]
+    fn recycle(&self, buffer: Rc<Buffer>) {
+        let size = buffer.bytes.len();
+        self.outstanding.set(self.outstanding.get() - size);
+        let (free, max) = match size {
+            SMALL_BYTES => (&self.small, SMALL_FREE_MAX),
+            LARGE_BYTES => (&self.large, LARGE_FREE_MAX),
+            _ => return,
+        };
+        let mut free = free.borrow_mut();
+        if free.len() < max {
+            free.push(buffer);
+        }
+    }
+}
+
+#[inline]
+fn release(buffer: &mut Option<Rc<Buffer>>) {
+    if let Some(buffer) = buffer.take()
+        && Rc::strong_count(&buffer) == 1
+        && let Some(home) = buffer.home.upgrade()
+    {
+        home.recycle(buffer);
+    }
+}
+
+/// A buffer that nobody else sees yet: filled from the front, then frozen.
+#[derive(Debug)]
+pub struct Vacant {
+    /// `None` only while it is dropped or frozen.
+    buffer: Option<Rc<Buffer>>,
+    filled: usize,
+}
+
+impl Vacant {
+    fn new(buffer: Rc<Buffer>) -> Self {
+        Self { buffer: Some(buffer), filled: 0 }
+    }
+
+    /// The part that is not filled yet.
+    #[inline]
+    pub fn spare(&mut self) -> &mut [u8] {
+        let filled = self.filled;
+        let buffer = self.buffer.as_mut().expect("present until dropped or frozen");
+        &mut Rc::get_mut(buffer).expect("a vacant buffer has one owner").bytes[filled..]
+    }
+
+    /// Counts `len` more bytes as filled, after they were written to [`Vacant::spare`].
+    ///
+    /// # Panics
+    /// When the buffer is shorter.
+    #[inline]
+    pub fn fill(&mut self, len: usize) {
+        assert!(len <= self.capacity() - self.filled);
+        self.filled += len;
+    }
+
+    /// Copies `bytes` behind what is filled.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.spare()[..bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// What is filled.
+    #[inline]
+    pub fn filled(&self) -> &[u8] {
+        &self.buffer.as_ref().expect("present until dropped or frozen").bytes[..self.filled]
+    }
+
+    /// All bytes of the buffer, filled or not.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.buffer.as_ref().expect("present until dropped or frozen").bytes.len()
+    }
+
+    /// Room behind what is filled.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.capacity() - self.filled
+    }
+
+    /// What is filled, as a chunk.
+    #[inline]
+    pub fn freeze(mut self) -> Chunk {
+        Chunk { buffer: self.buffer.take(), start: 0, len: self.filled as u32 }
+    }
+}
+
+impl Drop for Vacant {
+    fn drop(&mut self) {
+        release(&mut self.buffer);
+    }
+}
+
+/// A counted slice of a pooled buffer. Cloning counts, without atomics; nothing is copied.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// `None` for the empty chunk.
+    buffer: Option<Rc<Buffer>>,
+    start: u32,
+    len: u32,
+}
+
+impl Chunk {
+    /// The chunk without bytes; it holds no buffer.
+    pub const EMPTY: Self = Self { buffer: None, start: 0, len: 0 };
+
+    /// The bytes `range` of this chunk, in the same buffer.
+    ///
+    /// # Panics
+    /// When the range is not within.
+    #[inline]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= self.len as usize);
+        if range.is_empty() {
+            return Self::EMPTY;
+        }
+        Self {
+            buffer: self.buffer.clone(),
+            start: self.start + range.start as u32,
+            len: (range.end - range.start) as u32,
+        }
+    }
+
+    /// Splits off the first `len` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[inline]
+    pub fn split_to(&mut self, len: usize) -> Self {
+        assert!(len <= self.len as usize);
+        if len == self.len as usize {
+            return core::mem::take(self);
+        }
+        let front = self.slice(0..len);
+        self.start += len as u32;
+        self.len -= len as u32;
+        front
+    }
+
+    /// Drops the first `len` bytes.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[inline]
+    pub fn advance(&mut self, len: usize) {
+        assert!(len <= self.len as usize);
+        self.start += len as u32;
+        self.len -= len as u32;
+        if self.len == 0 {
+            release(&mut self.buffer);
+        }
+    }
+
+    /// Bytes of the buffer behind this chunk: what is held in memory for it.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len())
+    }
+
+    /// Whether keeping this chunk would pin a buffer much larger than it.
+    #[inline]
+    pub fn is_pinning(&self) -> bool {
+        self.held_bytes() > SMALL_BYTES && (self.len as usize) < COPY_BELOW_BYTES
+    }
+
+    /// The same bytes for keeping beyond this turn: copied to a small buffer where they would pin a large one.
+    #[inline]
+    #[must_use]
+    pub fn retain(self, pool: &Pool) -> Self {
+        if self.is_pinning() { pool.copy(&self) } else { self }
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.buffer {
+            Some(buffer) => &buffer.bytes[self.start as usize..][..self.len as usize],
+            None => &[],
+        }
+    }
+}
+
+impl Drop for Chunk {
+    #[inline]
+    fn drop(&mut self) {
+        release(&mut self.buffer);
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    /// A chunk of its own, outside of any pool.
+    fn from(bytes: Vec<u8>) -> Self {
+        let len = bytes.len() as u32;
+        let buffer = Rc::new(Buffer { bytes: bytes.into_boxed_slice(), home: Weak::new() });
+        Self { buffer: (len > 0).then_some(buffer), start: 0, len }
+    }
+}
+
+impl PartialEq for Chunk {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Chunk {}
+
+/// Bytes on their way out, in order: large pieces by reference, small ones copied together.
+#[derive(Debug)]
+pub struct SendQueue {
+    pool: Pool,
+    chunks: VecDeque<Chunk>,
+    /// Where small pieces are collected; behind all chunks.
+    tail: Option<Vacant>,
+    len: usize,
+    held: usize,
+}
+
+impl SendQueue {
+    /// An empty queue that takes its buffers from `pool`. It holds none while it is empty.
+    pub fn new(pool: Pool) -> Self {
+        Self { pool, chunks: VecDeque::new(), tail: None, len: 0, held: 0 }
+    }
+
+    /// Appends a copy of `bytes`.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let tail = self.tail.get_or_insert_with(|| self.pool.small());
+            let fits = rest.len().min(tail.room());
+            tail.append(&rest[..fits]);
+            rest = &rest[fits..];
+            if tail.room() == 0 {
+                self.seal();
+            }
+        }
+    }
+
+    /// Appends `chunk`, copied when it is short and referenced when it is long.
+    #[inline]
+    pub fn push(&mut self, chunk: Chunk) {
+        if chunk.len() < COPY_BELOW_BYTES {
+            return self.put(&chunk);
+        }
+        self.seal();
+        self.len += chunk.len();
+        self.held += chunk.held_bytes();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Calls `each` with the queued slices in order until it returns `false`.
+    #[inline]
+    pub fn visit<'a>(&'a self, mut each: impl FnMut(&'a [u8]) -> bool) {
+        for chunk in &self.chunks {
+            if !each(chunk) {
+                return;
+            }
+        }
+        if let Some(tail) = &self.tail {
+            each(tail.filled());
+        }
+    }
+
+    /// Removes the first `len` bytes: they are sent.
+    ///
+    /// # Panics
+    /// When fewer are queued.
+    #[inline]
+    pub fn advance(&mut self, mut len: usize) {
+        assert!(len <= self.len);
+        self.len -= len;
+        if self.len == 0 {
+            return self.clear();
+        }
+        while len > 0 {
+            if self.chunks.is_empty() {
+                self.seal();
+            }
+            let first = self.chunks.front_mut().expect("len counts the bytes of the chunks");
+            if first.len() > len {
+                first.advance(len);
+                return;
+            }
+            len -= first.len();
+            self.held -= first.held_bytes();
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Drops everything that is queued.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.tail = None;
+        self.len = 0;
+        self.held = 0;
+    }
+
+    /// Bytes queued.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is queued.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of memory held by what is queued.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        self.held + self.tail.as_ref().map_or(0, Vacant::capacity)
+    }
+
+    /// The pool that buffers come from.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    #[inline]
+    fn seal(&mut self) {
+        if let Some(tail) = self.tail.take() {
+            let chunk = tail.freeze();
+            if !chunk.is_empty() {
+                self.held += chunk.held_bytes();
+                self.chunks.push_back(chunk);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Request and response heads.
+
+use super::{Fields, Method, Status, Target, TargetForm};
+use crate::chunk::{Chunk, Pool};
+use crate::rules::framing::FramingChecked;
+use crate::span::Span;
+
+/// The version that a message was received with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1 (and any later minor version of 1).
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What content follows a head, independent of the version that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// None.
+    Empty,
+    /// Exactly this many bytes; 0 where a length of 0 was announced.
+    Length(u64),
+    /// Until its end is marked (chunked, END_STREAM).
+    Streamed,
+    /// Until the connection closes: HTTP/1 responses only.
+    UntilClose,
+}
+
+/// The head of a request: the received bytes, where its elements are, and what was changed.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The version it came with.
+    pub version: Version,
+    /// The target.
+    pub target: Target,
+    /// The fields.
+    pub fields: Fields,
+    pub(crate) method_span: Span,
+    pub(crate) framing: FramingChecked,
+    /// A target that replaces the received one.
+    pub(crate) new_target: Option<Box<[u8]>>,
+    /// The protocol to ask for with `Upgrade`, where it may pass: set by whoever forwards the head, never by a
+    /// codec. `Upgrade` itself goes hop by hop (RFC 9110 section 7.8).
+    pub upgrade: Option<Box<[u8]>>,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: Status,
+    /// The version it came with.
+    pub version: Version,
+    /// The fields.
+    pub fields: Fields,
+    pub(crate) reason: Span,
+    pub(crate) framing: FramingChecked,
+    /// The protocol that a 101 switches to; set by whoever forwards the head, never by a codec.
+    pub upgrade: Option<Box<[u8]>>,
+}
+
+impl RequestHead {
+    /// The method as spelled.
+    #[inline]
+    pub fn method_bytes(&self) -> &[u8] {
+        self.method_span.of(&self.fields.received)
+    }
+
+    /// The target as it will be forwarded: as received, unless it was replaced.
+    #[inline]
+    pub fn target_bytes(&self) -> &[u8] {
+        match &self.new_target {
+            Some(target) => target,
+            None => self.target.whole.of(&self.fields.received),
+        }
+    }
+
+    /// Path and query as received: `/` where absolute-form has none, `*` in asterisk-form.
+    #[inline]
+    pub fn path_and_query(&self) -> &[u8] {
+        match self.target.form {
+            TargetForm::Authority => b"",
+            _ if self.target.path.len == 0 => b"/",
+            _ => self.target.path.of(&self.fields.received),
+        }
+    }
+
+    /// Path without query.
+    #[inline]
+    pub fn path(&self) -> &[u8] {
+        let all = self.path_and_query();
+        match all.iter().position(|&byte| byte == b'?') {
+            Some(at) => &all[..at],
+            None => all,
+        }
+    }
+
+    /// The authority of an absolute- or authority-form target.
+    #[inline]
+    pub fn target_authority(&self) -> Option<&[u8]> {
+        match self.target.form {
+            TargetForm::Absolute | TargetForm::Authority => {
+                Some(self.target.authority.of(&self.fields.received))
+            }
+            TargetForm::Origin | TargetForm::Asterisk => None,
+        }
+    }
+
+    /// The host and port that the request is for: of an absolute-form target, else of `Host`
+    /// (RFC 9112 section 3.2.2: a target's host goes before the field).
+    #[inline]
+    pub fn authority(&self) -> &[u8] {
+        self.target_authority().or_else(|| self.fields.get(super::Name::Host)).unwrap_or_default()
+    }
+
+    /// What content follows.
+    #[inline]
+    pub fn body(&self) -> Body {
+        self.framing.body()
+    }
+
+    /// The proof that framing was checked, with what it found.
+    #[inline]
+    pub fn framing(&self) -> FramingChecked {
+        self.framing
+    }
+
+    /// All received bytes of the head.
+    #[inline]
+    pub fn received(&self) -> &[u8] {
+        &self.fields.received
+    }
+
+    /// Makes the head safe to keep beyond this turn.
+    pub fn retain(&mut self, pool: &Pool) {
+        let received = core::mem::take(&mut self.fields.received);
+        self.fields.received = received.retain(pool);
+    }
+}
+
+impl ResponseHead {
+    /// A response of our own.
+    pub fn local(status: Status, body: Body) -> Self {
+        Self {
+            status,
+            version: Version::Http11,
+            fields: Fields::default(),
+            reason: Span::default(),
+            framing: FramingChecked::for_local(body),
+            upgrade: None,
+        }
+    }
+
+    /// The reason phrase as received, or the usual one for a response of our own.
+    #[inline]
+    pub fn reason_bytes(&self) -> &[u8] {
+        if self.fields.received.is_empty() {
+            self.status.reason().as_bytes()
+        } else {
+            self.reason.of(&self.fields.received)
+        }
+    }
+
+    /// What content follows, as the response's own fields say. A response to HEAD has none all the same.
+    #[inline]
+    pub fn body(&self) -> Body {
+        self.framing.body()
+    }
+
+    /// The proof that framing was checked, with what it found.
+    #[inline]
+    pub fn framing(&self) -> FramingChecked {
+        self.framing
+    }
+
+    /// All received bytes of the head; empty for a response of our own.
+    #[inline]
+    pub fn received(&self) -> &Chunk {
+        &self.fields.received
+    }
+}
