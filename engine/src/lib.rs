@@ -1,3 +1,4 @@
 //! The ringway proxy engine.
 
 pub mod settings;
+pub mod time;
