@@ -1,4 +1,5 @@
 //! The ringway proxy engine.
 
+pub mod route;
 pub mod settings;
 pub mod time;
