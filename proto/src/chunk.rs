@@ -69,10 +69,12 @@ impl Pool {
 
     /// A buffer that holds at least `len` bytes, pooled when a class fits.
     pub fn at_least(&self, len: usize) -> Vacant {
-        match len {
-            0..=SMALL_BYTES => self.small(),
-            ..=LARGE_BYTES => self.large(),
-            _ => Vacant::new(self.allocate(len)),
+        if len <= SMALL_BYTES {
+            self.small()
+        } else if len <= LARGE_BYTES {
+            self.large()
+        } else {
+            Vacant::new(self.allocate(len))
         }
     }
 

@@ -1,1 +1,3 @@
 //! HTTP/1.
+
+pub mod head;

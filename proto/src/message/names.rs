@@ -147,6 +147,36 @@ impl Name {
         self.flags() & flag::HOP != 0
     }
 
+    /// Whether the head parser notes its presence: what framing, routing and hop-by-hop rules ask for.
+    #[inline]
+    pub const fn is_noted(self) -> bool {
+        self.noted_bit() != 0
+    }
+
+    /// Its bit in a set of noted names; 0 when it is not noted.
+    #[inline]
+    pub(crate) const fn noted_bit(self) -> u16 {
+        match self {
+            Self::Connection => 1,
+            Self::ContentLength => 1 << 1,
+            Self::Date => 1 << 2,
+            Self::Expect => 1 << 3,
+            Self::Host => 1 << 4,
+            Self::Http2Settings => 1 << 5,
+            Self::KeepAlive => 1 << 6,
+            Self::MaxForwards => 1 << 7,
+            Self::ProxyAuthenticate => 1 << 8,
+            Self::ProxyAuthorization => 1 << 9,
+            Self::ProxyConnection => 1 << 10,
+            Self::Te => 1 << 11,
+            Self::Trailer => 1 << 12,
+            Self::TransferEncoding => 1 << 13,
+            Self::Upgrade => 1 << 14,
+            Self::Via => 1 << 15,
+            _ => 0,
+        }
+    }
+
     /// Whether a message has it at most once.
     #[inline]
     pub const fn is_singleton(self) -> bool {

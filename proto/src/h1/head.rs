@@ -1,0 +1,346 @@
+//! Parses one HTTP/1 head after another: start line, field lines, empty line (RFC 9112 sections 2 to 5).
+//!
+//! [`HeadParser`] keeps where it stopped, so that a head which dribbles in is scanned once. What is refused is
+//! a function of the bytes alone, never of how they were cut: the leftmost broken rule is the one reported.
+//! Whether the fields agree with each other (Host, Content-Length, Transfer-Encoding) is not decided here; see
+//! [`crate::rules`].
+//!
+//! Read this file, then `start_line` and `field_line`, which say byte by byte what is accepted.
+
+mod field_line;
+mod start_line;
+
+use crate::chunk::Chunk;
+use crate::message::fields::Entry;
+use crate::message::{Fields, Method, Name, Status, Target, Version};
+use crate::rules::Rule;
+use crate::span::Span;
+use field_line::{Line, field_line};
+use start_line::{METHOD_BYTES_MAX, RequestLine, StatusLine, request_line, status_line};
+
+/// Bounds of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of a head, or of a trailer section, with all line ends. At most 4 GiB count.
+    pub bytes: usize,
+    /// Field lines.
+    pub fields: usize,
+    /// Bytes of a request target.
+    pub target: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { bytes: 64 * 1024, fields: 128, target: 16 * 1024 }
+    }
+}
+
+/// A request head as received, before the rules that look at several elements at once.
+#[derive(Debug)]
+pub struct RawRequest {
+    pub(crate) method: Method,
+    pub(crate) method_span: Span,
+    pub(crate) version: Version,
+    pub(crate) target: Target,
+    pub(crate) fields: Fields,
+    pub(crate) noted: FramingFields,
+}
+
+/// A response head as received, before the rules that look at several elements at once.
+#[derive(Debug)]
+pub struct RawResponse {
+    pub(crate) status: Status,
+    pub(crate) version: Version,
+    pub(crate) reason: Span,
+    pub(crate) fields: Fields,
+    pub(crate) noted: FramingFields,
+}
+
+/// Which fields that framing, routing and hop-by-hop rules ask for are there, and which of them several times:
+/// noted while parsing, so that those rules look nothing up that is absent. See [`Name::is_noted`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FramingFields {
+    seen: u16,
+    repeated: u16,
+}
+
+impl FramingFields {
+    /// Whether there is a field of this noted name.
+    #[inline]
+    pub fn has(self, name: Name) -> bool {
+        debug_assert!(name.is_noted());
+        self.seen & name.noted_bit() != 0
+    }
+
+    /// Whether there are several fields of this noted name.
+    #[inline]
+    pub fn is_repeated(self, name: Name) -> bool {
+        debug_assert!(name.is_noted());
+        self.repeated & name.noted_bit() != 0
+    }
+
+    #[inline]
+    fn note(&mut self, name: Name) {
+        let bit = name.noted_bit();
+        self.repeated |= self.seen & bit;
+        self.seen |= bit;
+    }
+}
+
+/// Resumable parser of one head, or trailer section, after another.
+#[derive(Debug, Default)]
+pub struct HeadParser {
+    start: Start,
+    noted: FramingFields,
+    /// Where the first line begins that is not parsed yet.
+    line_at: u32,
+    /// How many bytes were searched for the end of that line.
+    searched: u32,
+    /// How many bytes there must be to look at that line again though its end is not there.
+    retry_at: u32,
+    list: Vec<Entry>,
+}
+
+/// The start line, once it is parsed.
+#[derive(Debug)]
+enum Start {
+    /// Not yet; so many empty lines came before it.
+    Awaited {
+        empty_lines: u8,
+    },
+    Request(RequestLine),
+    Response(StatusLine),
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::Awaited { empty_lines: 0 }
+    }
+}
+
+impl HeadParser {
+    /// A parser that waits for the first byte of a head.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at `bytes`, everything received of this request head so far: `Some(len)` when its first `len`
+    /// bytes are a complete head, `None` when more are needed.
+    ///
+    /// # Errors
+    /// The leftmost rule that is broken; the parser must not be asked again.
+    pub fn on_request_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        let bytes = within(bytes, limits);
+        if !self.is_worth_a_look(bytes) {
+            return self.more(bytes, limits);
+        }
+        if let Start::Awaited { .. } = self.start {
+            self.skip_empty_lines(bytes)?;
+            match request_line(bytes, self.line_at as usize, limits.target)? {
+                Some((line, next)) => self.begin(Start::Request(line), next),
+                None => return self.more(bytes, limits),
+            }
+        }
+        self.field_lines(bytes, limits)
+    }
+
+    /// Looks at `bytes`, everything received of this response head so far.
+    ///
+    /// # Errors
+    /// As [`HeadParser::on_request_bytes`].
+    pub fn on_response_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        let bytes = within(bytes, limits);
+        if !self.is_worth_a_look(bytes) {
+            return self.more(bytes, limits);
+        }
+        if let Start::Awaited { .. } = self.start {
+            match status_line(bytes, self.line_at as usize)? {
+                Some((line, next)) => self.begin(Start::Response(line), next),
+                None => return self.more(bytes, limits),
+            }
+        }
+        self.field_lines(bytes, limits)
+    }
+
+    /// Looks at `bytes`, everything received of this trailer section so far (RFC 9112 section 7.1.2): field
+    /// lines up to an empty line.
+    ///
+    /// # Errors
+    /// [`Rule::Trailer`], whatever is wrong with them.
+    pub fn on_trailer_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        let bytes = within(bytes, limits);
+        let looked = if self.is_worth_a_look(bytes) {
+            self.field_lines(bytes, limits)
+        } else {
+            self.more(bytes, limits)
+        };
+        looked.map_err(|_| Rule::Trailer)
+    }
+
+    /// Takes the request that is complete, and waits for the next head. `received` is its bytes.
+    ///
+    /// # Panics
+    /// When no request is complete.
+    pub fn take_request(&mut self, received: Chunk) -> RawRequest {
+        let parsed = core::mem::take(self);
+        let Start::Request(line) = parsed.start else { panic!("a request is taken when it is complete") };
+        let fields = Fields { received, added: Vec::new(), list: parsed.list };
+        let RequestLine { method, method_span, target, version } = line;
+        RawRequest { method, method_span, version, target, fields, noted: parsed.noted }
+    }
+
+    /// Takes the response that is complete, and waits for the next head. `received` is its bytes.
+    ///
+    /// # Panics
+    /// When no response is complete.
+    pub fn take_response(&mut self, received: Chunk) -> RawResponse {
+        let parsed = core::mem::take(self);
+        let Start::Response(line) = parsed.start else { panic!("a response is taken when it is complete") };
+        let fields = Fields { received, added: Vec::new(), list: parsed.list };
+        let StatusLine { status, version, reason } = line;
+        RawResponse { status, version, reason, fields, noted: parsed.noted }
+    }
+
+    /// Takes the trailer section that is complete, and waits for the next head. `received` is its bytes.
+    pub fn take_trailers(&mut self, received: Chunk) -> Fields {
+        let parsed = core::mem::take(self);
+        Fields { received, added: Vec::new(), list: parsed.list }
+    }
+
+    /// Whether some of a head was received. Empty lines before a request are not of it.
+    pub fn is_begun(&self) -> bool {
+        self.searched > self.line_at || !matches!(self.start, Start::Awaited { .. }) || !self.list.is_empty()
+    }
+
+    /// Whether the line that stopped the parser is complete now, or has grown to twice its length: then what
+    /// came of it is checked, in amortised linear time, rather than buffered up to the limit.
+    fn is_worth_a_look(&mut self, bytes: &[u8]) -> bool {
+        let fresh = bytes.get(self.searched as usize..).unwrap_or_default();
+        bytes.len() >= self.retry_at as usize || fresh.contains(&b'\n')
+    }
+
+    /// Notes that the line at `line_at` is not complete.
+    fn more(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        if bytes.len() >= self.retry_at as usize {
+            let unparsed = bytes.len() - self.line_at as usize;
+            let retry_at = bytes.len() + unparsed.max(RETRY_BYTES_MIN);
+            self.retry_at = retry_at.min(self.next_limit(bytes.len(), limits)) as u32;
+        }
+        self.searched = bytes.len() as u32;
+        if bytes.len() < limits.bytes { Ok(None) } else { Err(Rule::HeadTooLarge) }
+    }
+
+    /// How many bytes there may be, more than `len`, before a limit is certainly passed.
+    fn next_limit(&self, len: usize, limits: &HeadLimits) -> usize {
+        let target_end = self.line_at as usize + METHOD_BYTES_MAX + 1 + limits.target + 1;
+        match self.start {
+            Start::Awaited { .. } if len < target_end => target_end.min(limits.bytes),
+            _ => limits.bytes,
+        }
+    }
+
+    /// RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the
+    /// request-line"; two, since that is what broken clients were seen to send, and not any number.
+    fn skip_empty_lines(&mut self, bytes: &[u8]) -> Result<(), Rule> {
+        while let Start::Awaited { empty_lines } = &mut self.start
+            && bytes[self.line_at as usize..].starts_with(b"\r\n")
+        {
+            if *empty_lines == EMPTY_LINES_MAX {
+                return Err(Rule::StartLine);
+            }
+            *empty_lines += 1;
+            self.line_at += 2;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, start: Start, next: usize) {
+        self.start = start;
+        self.line_at = next as u32;
+    }
+
+    fn field_lines(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        while let Some((line, next)) = field_line(bytes, self.line_at as usize)? {
+            let Line::Field(entry) = line else { return Ok(Some(next)) };
+            if self.list.len() >= limits.fields {
+                return Err(Rule::TooManyFields);
+            }
+            self.noted.note(entry.id);
+            if self.list.capacity() == 0 {
+                self.list.reserve(FIELDS_EXPECTED);
+            }
+            self.list.push(entry);
+            self.line_at = next as u32;
+        }
+        self.more(bytes, limits)
+    }
+}
+
+/// What of `bytes` may belong to a head: the rest is not looked at, so that the limit cuts at the same byte
+/// however the bytes arrive.
+fn within<'a>(bytes: &'a [u8], limits: &HeadLimits) -> &'a [u8] {
+    &bytes[..bytes.len().min(limits.bytes).min(u32::MAX as usize)]
+}
+
+/// Empty lines that are skipped before a request line.
+const EMPTY_LINES_MAX: u8 = 2;
+/// Fields that room is made for at first: browsers send 8 to 20.
+const FIELDS_EXPECTED: usize = 20;
+/// An incomplete line is looked at again when it has grown by this at least.
+const RETRY_BYTES_MIN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a complete head says, or which rule it breaks: method, target, version, fields, length.
+    fn request(bytes: &[u8]) -> Result<Option<String>, Rule> {
+        let mut parser = HeadParser::new();
+        let Some(len) = parser.on_request_bytes(bytes, &HeadLimits::default())? else { return Ok(None) };
+        let raw = parser.take_request(Chunk::from(bytes[..len].to_vec()));
+        let text = |span: Span| String::from_utf8_lossy(span.of(&raw.fields.received)).into_owned();
+        let fields: Vec<String> = raw
+            .fields
+            .iter()
+            .map(|field| {
+                format!("{:?} {}={}", field.id, field.name.escape_ascii(), field.value.escape_ascii())
+            })
+            .collect();
+        let target = text(raw.target.whole);
+        let method = text(raw.method_span);
+        Ok(Some(format!("{method} {target} {:?} {:?} {fields:?} {len}", raw.version, raw.target.form)))
+    }
+
+    #[test]
+    fn a_request_is_taken_apart() {
+        assert_eq!(
+            request(b"\r\nGET /a?b HTTP/1.1\r\nHost: x\r\nX-y:\t z \r\nempty:\r\n\r\nbody").unwrap().unwrap(),
+            r#"GET /a?b Http11 Origin ["Host Host=x", "Other X-y=z", "Other empty="] 50"#
+        );
+    }
+
+    #[test]
+    fn a2_bare_cr_is_refused() {
+        for bad in [
+            "GET / HTTP/1.1\rHost: a\r\n\r\n",
+            "GET /\r HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\rc\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\r\n\rc: d\r\n\r\n",
+            "GET / HTTP/1.1\nA: b\n\n",
+        ] {
+            assert_eq!(request(bad.as_bytes()), Err(Rule::BareLineEnd), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_cut_gives_the_same() {
+        let head = b"\r\nPOST http://a:8/b HTTP/1.0\r\nHost: x\r\nContent-Length:  5\r\n\r\nhello";
+        for cut in 0..head.len() {
+            let mut parser = HeadParser::new();
+            let limits = HeadLimits::default();
+            let first = parser.on_request_bytes(&head[..cut], &limits).unwrap();
+            let len = first.or_else(|| parser.on_request_bytes(head, &limits).unwrap());
+            assert_eq!(len, Some(head.len() - 5), "{cut}");
+        }
+    }
+}
