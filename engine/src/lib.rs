@@ -1,5 +1,6 @@
 //! The ringway proxy engine.
 
 pub mod route;
+pub mod observe;
 pub mod settings;
 pub mod time;
