@@ -3,7 +3,14 @@
 //! A decision about a message is made once, here, and never twice in different words: most of the published
 //! holes in proxies are two readings of one message.
 
+pub mod expect;
+pub mod forwarded;
 pub mod framing;
+pub mod hop_by_hop;
+pub mod host;
+pub mod list;
+pub mod max_forwards;
+pub mod upgrade;
 
 macro_rules! rules {
     ($( $(#[$doc:meta])* $id:ident $status:literal $word:literal ; )*) => {

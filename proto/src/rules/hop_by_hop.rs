@@ -1,0 +1,267 @@
+//! What concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).
+
+use super::{Rule, list};
+use crate::message::{Fields, Name};
+use crate::scan::is_token_byte;
+
+/// Fields that one message may nominate in `Connection`: each costs a pass over the fields.
+pub const NOMINATIONS_MAX: usize = 16;
+/// Bytes of `Connection` values in one message.
+pub const CONNECTION_BYTES_MAX: usize = 1024;
+
+/// The connection options of a message: the tokens of `Connection` that mean something here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection(u8);
+
+impl Connection {
+    const CLOSE: u8 = 1;
+    const KEEP_ALIVE: u8 = 2;
+    const UPGRADE: u8 = 4;
+    const TE: u8 = 8;
+
+    /// The options that `fields` carry. Never fails: an element that is no option says nothing here.
+    #[inline]
+    pub fn of(fields: &Fields) -> Self {
+        let mut options = 0;
+        for value in fields.get_all(Name::Connection) {
+            for element in list::elements(value) {
+                options |= Self::option(element);
+            }
+        }
+        Self(options)
+    }
+
+    /// The connection ends after this exchange (RFC 9112 section 9.6).
+    #[inline]
+    pub fn is_close(self) -> bool {
+        self.0 & Self::CLOSE != 0
+    }
+
+    /// An HTTP/1.0 peer asks to keep the connection (RFC 9112 section 9.3).
+    #[inline]
+    pub fn is_keep_alive(self) -> bool {
+        self.0 & Self::KEEP_ALIVE != 0
+    }
+
+    /// `Upgrade` is meant for this hop (RFC 9110 section 7.8).
+    #[inline]
+    pub fn is_upgrade(self) -> bool {
+        self.0 & Self::UPGRADE != 0
+    }
+
+    /// `TE` is meant for this hop (RFC 9110 section 10.1.4).
+    #[inline]
+    pub fn is_te(self) -> bool {
+        self.0 & Self::TE != 0
+    }
+
+    fn option(token: &[u8]) -> u8 {
+        let is = |option: &[u8]| token.eq_ignore_ascii_case(option);
+        match token.len() {
+            5 if is(b"close") => Self::CLOSE,
+            10 if is(b"keep-alive") => Self::KEEP_ALIVE,
+            7 if is(b"upgrade") => Self::UPGRADE,
+            2 if is(b"te") => Self::TE,
+            _ => 0,
+        }
+    }
+}
+
+/// Removes what concerns the connection from the fields of a request, with everything that `Connection`
+/// nominates, and says what `Connection` said.
+///
+/// A nomination is a wish of the sender that a field be lost on the way. Where framing, routing or identity
+/// hang on that field the request is refused instead ([`Name::is_protected`]).
+///
+/// `Upgrade` goes too: ask [`super::upgrade::wanted`] before.
+///
+/// # Errors
+/// [`Rule::ConnectionNomination`]: a protected field, a malformed element, or too much of it.
+pub fn strip_request(fields: &mut Fields) -> Result<Connection, Rule> {
+    strip(fields, Protected::Refused)
+}
+
+/// As [`strip_request`], for the fields of a response. A response that nominates a protected field loses
+/// nothing by it, and malformed elements are skipped: the origin harms nobody with them but itself.
+///
+/// # Errors
+/// [`Rule::ConnectionNomination`]: more nominations than the limit.
+pub fn strip_response(fields: &mut Fields) -> Result<Connection, Rule> {
+    strip(fields, Protected::Kept)
+}
+
+/// Removes what may not stand in a trailer section: framing, routing, connection management and what decides
+/// about the message before its content is read (RFC 9110 section 6.5.1).
+pub fn strip_trailers(fields: &mut Fields) {
+    fields.remove_if(|field| is_forbidden_in_trailers(field.id));
+}
+
+/// Whether a field of this name is dropped from a trailer section.
+#[inline]
+pub fn is_forbidden_in_trailers(id: Name) -> bool {
+    id.is_hop_by_hop()
+        || id.is_protected()
+        || matches!(
+            id,
+            Name::Expect | Name::Range | Name::ContentEncoding | Name::ContentRange | Name::TransferEncoding
+        )
+}
+
+/// Whether the sender of `fields` takes trailers: `TE: trailers`, meant for this hop
+/// (RFC 9110 sections 6.5.1 and 10.1.4). Ask before the fields are stripped.
+pub fn takes_trailers(fields: &Fields) -> bool {
+    let is_trailers = |token: &[u8]| token.eq_ignore_ascii_case(b"trailers");
+    fields.get_all(Name::Te).any(|value| list::elements(value).any(is_trailers))
+}
+
+/// What happens to a nominated field that is protected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protected {
+    Refused,
+    Kept,
+}
+
+fn strip(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> {
+    let connection = match fields.has(Name::Connection) {
+        true => remove_nominated(fields, protected)?,
+        false => Connection::default(),
+    };
+    fields.remove_if(|field| field.id.is_hop_by_hop());
+    Ok(connection)
+}
+
+fn remove_nominated(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> {
+    let values: Vec<u8> = fields.get_all(Name::Connection).collect::<Vec<_>>().join(b",".as_slice());
+    if values.len() > CONNECTION_BYTES_MAX {
+        return Err(Rule::ConnectionNomination);
+    }
+    let mut options = 0;
+    let mut nominations = 0;
+    for element in list::elements(&values) {
+        let option = Connection::option(element);
+        options |= option;
+        if option != 0 {
+            continue;
+        }
+        nominations += 1;
+        if nominations > NOMINATIONS_MAX {
+            return Err(Rule::ConnectionNomination);
+        }
+        let is_removable =
+            element.iter().all(|&byte| is_token_byte(byte)) && !Name::classify(element).is_protected();
+        match protected {
+            _ if is_removable => fields.remove_named(element),
+            Protected::Refused => return Err(Rule::ConnectionNomination),
+            Protected::Kept => {}
+        }
+    }
+    Ok(Connection(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in lines {
+            fields.append(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        fields
+    }
+
+    fn names(fields: &Fields) -> Vec<String> {
+        fields.iter().map(|field| String::from_utf8_lossy(field.name).into_owned()).collect()
+    }
+
+    #[test]
+    fn b13_b15_hop_by_hop_and_nominated_fields_are_removed() {
+        let mut all = fields(&[
+            ("Host", "a"),
+            ("Connection", "X-One, close ,, x-TWO"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-One", "1"),
+            ("Proxy-Connection", "keep-alive"),
+            ("x-two", "2"),
+            ("X-One", "again"),
+            ("TE", "trailers"),
+            ("Upgrade", "websocket"),
+            ("HTTP2-Settings", "AAA"),
+            ("X-Three", "3"),
+        ]);
+        let connection = strip_request(&mut all).unwrap();
+        assert_eq!(names(&all), ["Host", "X-Three"]);
+        assert!(connection.is_close() && !connection.is_keep_alive() && !connection.is_upgrade());
+    }
+
+    #[test]
+    fn b5_unknown_fields_stay() {
+        let mut all = fields(&[("X-Unknown", "1"), ("Keep-Alive-Not", "2")]);
+        strip_request(&mut all).unwrap();
+        assert_eq!(names(&all), ["X-Unknown", "Keep-Alive-Not"]);
+    }
+
+    #[test]
+    fn b16_a_request_cannot_nominate_what_framing_routing_or_identity_hang_on() {
+        let protected =
+            ["Content-Length", "transfer-encoding", "Host", "Cookie", "authorization", "X-Forwarded-For"];
+        for name in protected {
+            let mut all = fields(&[("Connection", name), (name, "1")]);
+            assert_eq!(strip_request(&mut all), Err(Rule::ConnectionNomination), "{name}");
+        }
+    }
+
+    #[test]
+    fn b16_a_response_that_nominates_a_protected_field_keeps_it() {
+        let mut all =
+            fields(&[("Connection", "content-length, x-a, (bad)"), ("Content-Length", "1"), ("X-A", "")]);
+        strip_response(&mut all).unwrap();
+        assert_eq!(names(&all), ["Content-Length"]);
+    }
+
+    #[test]
+    fn b15_malformed_or_too_many_nominations_are_refused() {
+        let refused = |value: &str| strip_request(&mut fields(&[("Connection", value)])).is_err();
+        assert!(refused("a b"));
+        assert!(refused("\"close\""));
+        assert!(refused("a;q=1"));
+        assert!(!refused(""));
+        assert!(!refused(", ,"));
+        let many = |count: usize| (0..count).map(|n| format!("x{n}")).collect::<Vec<_>>().join(",");
+        assert!(!refused(&many(NOMINATIONS_MAX)));
+        assert!(refused(&many(NOMINATIONS_MAX + 1)));
+        assert!(refused(&"x".repeat(CONNECTION_BYTES_MAX + 1)));
+        assert!(refused(&"close,".repeat(CONNECTION_BYTES_MAX)));
+    }
+
+    #[test]
+    fn options_are_read_without_case_and_from_several_lines() {
+        let all = fields(&[("Connection", "Keep-Alive"), ("connection", "x,UPGRADE,tE")]);
+        let connection = Connection::of(&all);
+        assert!(connection.is_keep_alive() && connection.is_upgrade() && connection.is_te());
+        assert!(!connection.is_close());
+    }
+
+    #[test]
+    fn b11_a34_trailers_lose_framing_routing_and_hop_by_hop_fields() {
+        let mut all = fields(&[
+            ("Content-Length", "5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Host", "a"),
+            ("Connection", "close"),
+            ("Trailer", "x"),
+            ("Authorization", "x"),
+            ("Set-Cookie", "x"),
+            ("X-Checksum", "ok"),
+            ("grpc-status", "0"),
+        ]);
+        strip_trailers(&mut all);
+        assert_eq!(names(&all), ["X-Checksum", "grpc-status"]);
+    }
+
+    #[test]
+    fn a35_trailers_are_taken_when_te_says_so() {
+        assert!(takes_trailers(&fields(&[("TE", "gzip;q=0.5, Trailers")])));
+        assert!(!takes_trailers(&fields(&[("TE", "gzip")])));
+    }
+}
