@@ -1,0 +1,182 @@
+//! The content of a message: where it ends when it is received, and how its end is marked when it is sent
+//! (RFC 9112 sections 6 and 7).
+
+use super::chunked::{ChunkedDecoder, ChunkedLimits, Step};
+use super::head::HeadLimits;
+use super::input::{HeadReader, Input, Section};
+use super::{CodecLimits, encode};
+use crate::chunk::{Chunk, Pool, SendQueue};
+use crate::message::{Body, Fields, Part};
+use crate::rules::{Rule, hop_by_hop};
+
+/// Finds the end of received content.
+#[derive(Debug)]
+pub(super) enum BodyDecoder {
+    /// So many bytes are to come, at least 1.
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    /// The last chunk is over; fields may follow.
+    Trailers,
+    UntilClose,
+}
+
+/// What decoding came to.
+#[derive(Debug)]
+pub(super) enum Decoded {
+    /// More bytes are needed.
+    More,
+    Part(Part),
+    /// This part, or nothing, and the content is complete.
+    Last(Option<Part>),
+}
+
+impl BodyDecoder {
+    /// The decoder of content of this kind; `None` when there is none to decode.
+    #[inline]
+    pub(super) fn new(body: Body) -> Option<Self> {
+        match body {
+            Body::Empty | Body::Length(0) => None,
+            Body::Length(length) => Some(Self::Length(length)),
+            Body::Streamed => Some(Self::Chunked(ChunkedDecoder::default())),
+            Body::UntilClose => Some(Self::UntilClose),
+        }
+    }
+
+    /// Decodes the next part from the front of `input`.
+    #[inline]
+    pub(super) fn poll(
+        &mut self,
+        input: &mut Input,
+        heads: &mut HeadReader,
+        limits: &CodecLimits,
+        body_bytes_max: u64,
+        pool: &Pool,
+    ) -> Result<Decoded, Rule> {
+        if input.is_empty() {
+            return Ok(Decoded::More);
+        }
+        match self {
+            Self::Length(left) => {
+                let len = input.front().len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= len as u64;
+                let data = Part::Data(input.take(len));
+                Ok(if *left == 0 { Decoded::Last(Some(data)) } else { Decoded::Part(data) })
+            }
+            Self::UntilClose => Ok(Decoded::Part(Part::Data(input.take(input.front().len())))),
+            Self::Chunked(chunks) => {
+                let bounds = limits.chunked(body_bytes_max);
+                match poll_chunks(chunks, input, &bounds)? {
+                    Step::More => Ok(Decoded::More),
+                    Step::Data(len) => Ok(Decoded::Part(Part::Data(input.take(len)))),
+                    Step::Last => {
+                        *self = Self::Trailers;
+                        poll_trailers(input, heads, limits, pool)
+                    }
+                }
+            }
+            Self::Trailers => poll_trailers(input, heads, limits, pool),
+        }
+    }
+}
+
+/// Skips framing up to the next data, the last chunk, or the end of what is there.
+fn poll_chunks(chunks: &mut ChunkedDecoder, input: &mut Input, limits: &ChunkedLimits) -> Result<Step, Rule> {
+    loop {
+        let progress = chunks.on_bytes(input.front(), limits)?;
+        input.skip(progress.skip);
+        if progress.step != Step::More || input.is_empty() {
+            return Ok(progress.step);
+        }
+    }
+}
+
+fn poll_trailers(
+    input: &mut Input,
+    heads: &mut HeadReader,
+    limits: &CodecLimits,
+    pool: &Pool,
+) -> Result<Decoded, Rule> {
+    // Nearly always there are none.
+    if !heads.is_begun() && input.front().starts_with(b"\r\n") {
+        input.skip(2);
+        return Ok(Decoded::Last(None));
+    }
+    let bounds = HeadLimits { bytes: limits.trailer_bytes, ..limits.head.clone() };
+    let Some(received) = heads.poll(Section::Trailers, input, &bounds, pool)? else {
+        return Ok(Decoded::More);
+    };
+    let mut fields = heads.parser.take_trailers(received);
+    hop_by_hop::strip_trailers(&mut fields);
+    Ok(Decoded::Last((!fields.is_empty()).then_some(Part::Trailers(fields))))
+}
+
+/// Marks the end of content that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEncoder {
+    /// None may be sent (HEAD, 204, 205, 304): data are dropped.
+    Bodiless,
+    /// So many bytes are still owed.
+    Length(u64),
+    Chunked,
+    /// The last chunk and the trailer section are sent.
+    ChunkedOver,
+    /// Closing ends it.
+    UntilClose,
+}
+
+/// What was wrong with what should be sent: the announced length cannot be changed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LengthBroken;
+
+impl BodyEncoder {
+    /// Sends content. Never more than was announced: the surplus would be read as the next message.
+    #[inline]
+    pub(super) fn put_data(&mut self, mut data: Chunk, out: &mut SendQueue) -> Result<(), LengthBroken> {
+        match self {
+            Self::Length(left) => {
+                let len = data.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                let is_all = len == data.len();
+                *left -= len as u64;
+                out.push(data.split_to(len));
+                if is_all { Ok(()) } else { Err(LengthBroken) }
+            }
+            // An empty chunk would be the last one.
+            Self::Chunked if data.is_empty() => Ok(()),
+            Self::Chunked => {
+                encode::put_chunk_size(out, data.len());
+                out.push(data);
+                out.put(b"\r\n");
+                Ok(())
+            }
+            Self::UntilClose => {
+                out.push(data);
+                Ok(())
+            }
+            Self::Bodiless => Ok(()),
+            Self::ChunkedOver => Err(LengthBroken),
+        }
+    }
+
+    /// Sends the trailer section where there is room for one; elsewhere it is dropped
+    /// (RFC 9110 section 6.5.1).
+    pub(super) fn put_trailers(&mut self, fields: &Fields, out: &mut SendQueue) {
+        if *self == Self::Chunked {
+            out.put(b"0\r\n");
+            encode::put_trailers(out, fields);
+            *self = Self::ChunkedOver;
+        }
+    }
+
+    /// Marks the end. An error when content is missing: only cutting the connection tells the peer.
+    #[inline]
+    pub(super) fn put_end(&mut self, out: &mut SendQueue) -> Result<(), LengthBroken> {
+        match self {
+            Self::Length(1..) => Err(LengthBroken),
+            Self::Chunked => {
+                out.put(b"0\r\n\r\n");
+                Ok(())
+            }
+            Self::Length(0) | Self::ChunkedOver | Self::UntilClose | Self::Bodiless => Ok(()),
+        }
+    }
+}

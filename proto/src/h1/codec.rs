@@ -1,0 +1,687 @@
+//! The codec of one HTTP/1 connection, and when it may carry another exchange (RFC 9112 section 9).
+
+use super::body::{BodyDecoder, BodyEncoder, Decoded, LengthBroken};
+use super::chunked::ChunkedLimits;
+use super::encode::{self, Options, Persistence, Plan};
+use super::head::{HeadLimits, RawRequest, RawResponse};
+use super::input::{HeadReader, Input, Section};
+use crate::chunk::{Chunk, Pool, SendQueue};
+use crate::message::{Body, Method, Name, Part, RequestHead, Reset, ResponseHead, Version};
+use crate::rules::framing::{self, FramingChecked};
+use crate::rules::hop_by_hop::Connection;
+use crate::rules::{Rule, host, upgrade};
+use std::rc::Rc;
+
+/// Bounds of what a connection accepts. Shared by all connections of a listener or cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecLimits {
+    /// Bounds of a head.
+    pub head: HeadLimits,
+    /// Bytes of a trailer section.
+    pub trailer_bytes: usize,
+    /// Bytes of one chunk-size line with its extensions. A message may carry 16 times as many bytes of
+    /// extensions beyond what its data outweigh.
+    pub chunk_line_bytes: usize,
+    /// Interim (1xx) responses to one request; client role.
+    pub interim_max: u32,
+    /// Bytes of a request body; server role.
+    pub body_bytes: Option<u64>,
+}
+
+impl Default for CodecLimits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            trailer_bytes: 16 * 1024,
+            chunk_line_bytes: 1024,
+            interim_max: 16,
+            body_bytes: None,
+        }
+    }
+}
+
+impl CodecLimits {
+    #[inline]
+    pub(super) fn chunked(&self, body_bytes: u64) -> ChunkedLimits {
+        let line_bytes = self.chunk_line_bytes;
+        ChunkedLimits { line_bytes, extension_bytes: line_bytes * EXTENSION_LINES, body_bytes }
+    }
+}
+
+/// The codec of one HTTP/1 connection, in either role.
+///
+/// A server decodes requests and encodes responses, one after the other: the next request is not decoded
+/// before the response to the current one is sent. A client encodes requests and decodes responses, only while
+/// one is owed. After a 101, or a 2xx to CONNECT, both directions are opaque bytes: `Data`, then `End`.
+#[derive(Debug)]
+pub struct Codec {
+    limits: Rc<CodecLimits>,
+    pool: Pool,
+    role: Role,
+    input: Input,
+    heads: HeadReader,
+    /// The peer has finished: no more bytes come.
+    is_finished: bool,
+    /// The exchange that begins next, or is under way, is the last.
+    is_last: bool,
+    receive: Receive,
+    send: Send,
+    exchange: Exchange,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Server,
+    Client,
+}
+
+/// What is received next.
+#[derive(Debug)]
+enum Receive {
+    /// Nothing is expected. Server: the request is complete and its response is not. Client: no request is
+    /// unanswered.
+    Idle,
+    /// A head.
+    Head,
+    Body(BodyDecoder),
+    /// The content is complete; its `End` is to be told.
+    End,
+    Tunnel,
+    /// Nothing: the tunnel ended, or nothing that comes can be trusted or answered any more.
+    Over,
+}
+
+/// What is sent next.
+#[derive(Debug, PartialEq)]
+enum Send {
+    /// Nothing is owed. Server: no request is there. Client: a request may be sent.
+    Idle,
+    /// A response; server role.
+    Head,
+    Body(BodyEncoder),
+    Tunnel,
+    /// Nothing: the tunnel ended, or what was announced cannot be kept.
+    Over,
+}
+
+/// What both directions must know about the current exchange.
+#[derive(Debug)]
+struct Exchange {
+    method: Method,
+    /// The version of the request; a client's own is always 1.1.
+    version: Version,
+    reuse: Reuse,
+    switch: Switch,
+    /// Interim responses received; client role.
+    interim: u32,
+    /// Whether a byte came since the request was sent; client role.
+    is_response_begun: bool,
+}
+
+/// Whether another exchange may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reuse {
+    /// As is the default of HTTP/1.1.
+    Yes,
+    /// An HTTP/1.0 client asked for it; it must be told (RFC 9112 section 9.3).
+    WhenTold,
+    No,
+}
+
+/// Whether the connection turns into a tunnel.
+#[derive(Debug, PartialEq)]
+enum Switch {
+    No,
+    /// The request is CONNECT.
+    Connect,
+    /// The request asks for another protocol; a client keeps which.
+    Upgrade(Option<Box<[u8]>>),
+    /// The answer was yes. Each direction follows when its message is complete.
+    On,
+}
+
+impl Exchange {
+    fn new() -> Self {
+        Self {
+            method: Method::Get,
+            version: Version::Http11,
+            reuse: Reuse::Yes,
+            switch: Switch::No,
+            interim: 0,
+            is_response_begun: false,
+        }
+    }
+}
+
+impl Codec {
+    /// A codec that receives requests.
+    pub fn server(limits: Rc<CodecLimits>, pool: Pool) -> Self {
+        Self::new(Role::Server, Receive::Head, limits, pool)
+    }
+
+    /// A codec that sends requests.
+    pub fn client(limits: Rc<CodecLimits>, pool: Pool) -> Self {
+        Self::new(Role::Client, Receive::Idle, limits, pool)
+    }
+
+    fn new(role: Role, receive: Receive, limits: Rc<CodecLimits>, pool: Pool) -> Self {
+        Self {
+            limits,
+            pool,
+            role,
+            input: Input::default(),
+            heads: HeadReader::default(),
+            is_finished: false,
+            is_last: false,
+            receive,
+            send: Send::Idle,
+            exchange: Exchange::new(),
+        }
+    }
+
+    /// Bytes came. They are decoded by [`Codec::poll_part`].
+    #[inline]
+    pub fn on_received(&mut self, chunk: Chunk) {
+        // What comes when nothing can be believed or answered any more is not worth its memory.
+        if chunk.is_empty() || matches!(self.receive, Receive::Over) {
+            return;
+        }
+        self.exchange.is_response_begun |= !matches!(self.receive, Receive::Idle);
+        self.input.push(chunk, &self.pool);
+    }
+
+    /// The peer will send nothing more. What that means for the message under way, [`Codec::poll_part`] tells.
+    pub fn on_finished(&mut self) {
+        self.is_finished = true;
+        match (self.role, &self.receive) {
+            // Whatever is answered yet, nothing can follow it.
+            (Role::Client, Receive::Idle) => self.give_up(),
+            (Role::Server, Receive::Head) if self.is_idle() => self.give_up(),
+            _ => {}
+        }
+    }
+
+    /// The next part of the message under way, or of the next message when it may begin.
+    #[inline]
+    pub fn poll_part(&mut self) -> Option<Part> {
+        let polled = match self.receive {
+            Receive::Head => match self.role {
+                Role::Server => self.poll_request(),
+                Role::Client => self.poll_response(),
+            },
+            Receive::Body(_) => self.poll_body(),
+            Receive::End => {
+                self.on_received_end();
+                Ok(Some(Part::End))
+            }
+            Receive::Tunnel => Ok(self.poll_tunnel()),
+            Receive::Idle => self.poll_surplus(),
+            Receive::Over => Ok(None),
+        };
+        polled.unwrap_or_else(|reset| {
+            self.give_up();
+            Some(Part::Reset(reset))
+        })
+    }
+
+    /// Sends a part: a server a response's, a client a request's, both a tunnel's. What does not fit the state
+    /// of the exchange is a fault of ours and ignored. `End` of a tunnel is the connection's half-close.
+    #[inline]
+    pub fn send(&mut self, part: Part, out: &mut SendQueue) {
+        match (part, &mut self.send) {
+            (Part::Response(head), Send::Idle | Send::Head) if self.role == Role::Server => {
+                self.send_response(&head, out);
+            }
+            (Part::Request(head), Send::Idle) if self.role == Role::Client => self.send_request(head, out),
+            (Part::Data(data), Send::Body(body)) => {
+                if let Err(LengthBroken) = body.put_data(data, out) {
+                    self.exchange.reuse = Reuse::No;
+                }
+            }
+            (Part::Trailers(fields), Send::Body(body)) => body.put_trailers(&fields, out),
+            (Part::End, Send::Body(body)) => match body.put_end(out) {
+                Ok(()) => self.on_sent_end(),
+                Err(LengthBroken) => self.give_up_both(),
+            },
+            (Part::Data(data), Send::Tunnel) => out.push(data),
+            (Part::End, Send::Tunnel) => self.send = Send::Over,
+            // Behind a failure the rest of a message may still be on its way through.
+            (_, Send::Over) => {}
+            (part, state) => debug_assert!(false, "{part:?} in {state:?}"),
+        }
+    }
+
+    /// This exchange, or the next when none is under way, is the last: the head that is still to be sent says
+    /// `Connection: close`.
+    pub fn set_last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Whether both directions are between messages, with nothing received that is not decoded.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.is_between() && self.input.is_empty() && !self.heads.is_begun()
+    }
+
+    /// Whether the exchange is complete in both directions and another may follow.
+    #[inline]
+    pub fn is_reusable(&self) -> bool {
+        match self.role {
+            Role::Server => self.is_between(),
+            Role::Client => self.is_between() && self.input.is_empty() && !self.is_last,
+        }
+    }
+
+    /// Whether no further exchange may use the connection: it is closed when everything queued is sent.
+    #[inline]
+    pub fn must_close(&self) -> bool {
+        match self.receive {
+            Receive::Over => self.send != Send::Tunnel,
+            Receive::Idle => self.is_between() && !self.input.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether some of a head was received and not all of it.
+    #[inline]
+    pub fn is_head_begun(&self) -> bool {
+        matches!(self.receive, Receive::Head) && self.heads.is_begun()
+    }
+
+    /// Received bytes that are not decoded. A head that is not complete is counted by its own limit.
+    #[inline]
+    pub fn buffered_bytes(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Whether both directions are opaque bytes.
+    #[inline]
+    pub fn is_tunnel(&self) -> bool {
+        let is_receiving = matches!(self.receive, Receive::Tunnel | Receive::Over);
+        self.exchange.switch == Switch::On && is_receiving && matches!(self.send, Send::Tunnel | Send::Over)
+    }
+
+    /// Whether nothing more is expected of the message that is received: it is complete, or a tunnel is on.
+    #[inline]
+    pub fn is_receive_done(&self) -> bool {
+        match self.receive {
+            Receive::Head => self.role == Role::Server && self.send == Send::Idle,
+            Receive::Body(_) | Receive::End => false,
+            Receive::Idle | Receive::Tunnel | Receive::Over => true,
+        }
+    }
+
+    /// Whether a byte was received since the request was sent; client role.
+    #[inline]
+    pub fn has_response_begun(&self) -> bool {
+        self.role == Role::Client && self.exchange.is_response_begun
+    }
+
+    /// Copies what would pin a large buffer beyond this turn.
+    #[inline]
+    pub fn retain(&mut self) {
+        self.input.retain(&self.pool);
+    }
+
+    fn is_between(&self) -> bool {
+        let is_received = match self.role {
+            Role::Server => matches!(self.receive, Receive::Head),
+            Role::Client => matches!(self.receive, Receive::Idle),
+        };
+        is_received && self.send == Send::Idle
+    }
+
+    /// Receives nothing more.
+    fn give_up(&mut self) {
+        self.receive = Receive::Over;
+        self.exchange.reuse = Reuse::No;
+        self.input.clear();
+        self.heads.clear();
+    }
+
+    fn give_up_both(&mut self) {
+        self.give_up();
+        self.send = Send::Over;
+    }
+}
+
+/// Receiving.
+impl Codec {
+    #[inline]
+    fn poll_request(&mut self) -> Result<Option<Part>, Reset> {
+        let limits = &self.limits.head;
+        let polled = self.heads.poll(Section::Request, &mut self.input, limits, &self.pool);
+        match polled.map_err(Reset::Malformed)? {
+            Some(received) => {
+                let raw = self.heads.parser.take_request(received);
+                self.on_request(raw).map(Some).map_err(Reset::Malformed)
+            }
+            None if !self.is_finished => Ok(None),
+            None if self.heads.is_begun() => Err(Reset::Truncated),
+            None => {
+                self.give_up();
+                Ok(None)
+            }
+        }
+    }
+
+    #[inline]
+    fn on_request(&mut self, raw: RawRequest) -> Result<Part, Rule> {
+        let framing = framing::check_request(&raw)?;
+        host::check_request(&raw)?;
+        let body = framing.body();
+        if matches!((body, self.limits.body_bytes), (Body::Length(length), Some(max)) if length > max) {
+            return Err(Rule::BodyTooLarge);
+        }
+        self.exchange = Exchange {
+            method: raw.method,
+            version: raw.version,
+            reuse: request_reuse(&raw),
+            switch: asked_switch(&raw),
+            ..Exchange::new()
+        };
+        self.send = Send::Head;
+        self.receive = BodyDecoder::new(body).map_or(Receive::End, Receive::Body);
+        let RawRequest { method, method_span, version, target, fields, .. } = raw;
+        let head = RequestHead {
+            method,
+            version,
+            target,
+            fields,
+            method_span,
+            framing,
+            new_target: None,
+            upgrade: None,
+        };
+        Ok(Part::Request(head))
+    }
+
+    #[inline]
+    fn poll_response(&mut self) -> Result<Option<Part>, Reset> {
+        let limits = &self.limits.head;
+        let polled = self.heads.poll(Section::Response, &mut self.input, limits, &self.pool);
+        match polled.map_err(Reset::Malformed)? {
+            Some(received) => {
+                let raw = self.heads.parser.take_response(received);
+                self.on_response(raw).map(Some).map_err(Reset::Malformed)
+            }
+            None if self.is_finished => Err(Reset::Truncated),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn on_response(&mut self, raw: RawResponse) -> Result<Part, Rule> {
+        let framing = framing::check_response(&raw, self.exchange.method)?;
+        if raw.status.is_informational() {
+            self.on_interim(&raw)?;
+        } else {
+            self.on_final(&raw, framing);
+        }
+        let RawResponse { status, version, reason, fields, .. } = raw;
+        Ok(Part::Response(ResponseHead { status, version, fields, reason, framing, upgrade: None }))
+    }
+
+    fn on_interim(&mut self, raw: &RawResponse) -> Result<(), Rule> {
+        if raw.status.0 == 101 {
+            return self.on_switching(raw);
+        }
+        self.exchange.interim += 1;
+        if self.exchange.interim > self.limits.interim_max { Err(Rule::TooManyInterim) } else { Ok(()) }
+    }
+
+    /// A 101 is believed only when it answers what was asked (RFC 9110 section 7.8). Anything else would let an
+    /// origin turn the connection, and what clients send over it, into something that no rule here sees.
+    fn on_switching(&mut self, raw: &RawResponse) -> Result<(), Rule> {
+        let is_answer = match &self.exchange.switch {
+            Switch::Upgrade(Some(asked)) => {
+                raw.version == Version::Http11 && upgrade::is_answered(&raw.fields, asked)
+            }
+            Switch::Upgrade(None) | Switch::Connect | Switch::No | Switch::On => false,
+        };
+        if !is_answer {
+            return Err(Rule::UnaskedSwitch);
+        }
+        self.switch_on();
+        Ok(())
+    }
+
+    #[inline]
+    fn on_final(&mut self, raw: &RawResponse, framing: FramingChecked) {
+        let is_connect = self.exchange.switch == Switch::Connect;
+        if is_connect && raw.status.0 < 300 {
+            return self.switch_on();
+        }
+        let is_until_close = framing.body() == Body::UntilClose;
+        if is_connect || is_until_close || !is_response_reusable(raw) {
+            self.exchange.reuse = Reuse::No;
+        }
+        self.receive = BodyDecoder::new(framing.body()).map_or(Receive::End, Receive::Body);
+    }
+
+    #[inline]
+    fn poll_body(&mut self) -> Result<Option<Part>, Reset> {
+        let Receive::Body(body) = &mut self.receive else { unreachable!("asked in this state only") };
+        let max = self.limits.body_bytes.filter(|_| self.role == Role::Server).unwrap_or(u64::MAX);
+        let decoded = body.poll(&mut self.input, &mut self.heads, &self.limits, max, &self.pool);
+        match decoded.map_err(Reset::Malformed)? {
+            Decoded::Part(part) => Ok(Some(part)),
+            Decoded::Last(Some(part)) => {
+                self.receive = Receive::End;
+                Ok(Some(part))
+            }
+            Decoded::More if !self.is_finished => Ok(None),
+            Decoded::More if !matches!(self.receive, Receive::Body(BodyDecoder::UntilClose)) => {
+                Err(Reset::Truncated)
+            }
+            Decoded::Last(None) | Decoded::More => {
+                self.on_received_end();
+                Ok(Some(Part::End))
+            }
+        }
+    }
+
+    fn poll_tunnel(&mut self) -> Option<Part> {
+        if !self.input.is_empty() {
+            return Some(Part::Data(self.input.take(self.input.front().len())));
+        }
+        self.is_finished.then(|| {
+            self.receive = Receive::Over;
+            Part::End
+        })
+    }
+
+    /// Bytes that answer no request: a response that came too late, or one that is meant for the next request.
+    fn poll_surplus(&mut self) -> Result<Option<Part>, Reset> {
+        match self.must_close() {
+            true => Err(Reset::Malformed(Rule::SurplusBytes)),
+            false => Ok(None),
+        }
+    }
+
+    /// The received message is complete.
+    #[inline]
+    fn on_received_end(&mut self) {
+        if self.exchange.switch == Switch::On {
+            self.receive = Receive::Tunnel;
+            return;
+        }
+        self.receive = Receive::Idle;
+        self.settle();
+    }
+
+    /// Each direction becomes opaque; one that is in a message, when that is complete.
+    fn switch_on(&mut self) {
+        self.exchange.switch = Switch::On;
+        self.exchange.reuse = Reuse::No;
+        match (self.role, &self.receive) {
+            (Role::Client, _) | (Role::Server, Receive::Idle) => self.receive = Receive::Tunnel,
+            (Role::Server, _) => {}
+        }
+        match (self.role, &self.send) {
+            (Role::Server, _) | (Role::Client, Send::Idle) => self.send = Send::Tunnel,
+            (Role::Client, _) => {}
+        }
+    }
+}
+
+/// Sending.
+impl Codec {
+    fn send_request(&mut self, mut head: RequestHead, out: &mut SendQueue) {
+        if !matches!(self.receive, Receive::Idle) {
+            return;
+        }
+        let plan = Plan::for_request(head.method, head.framing());
+        let persistence = if self.is_last { Persistence::Close } else { Persistence::Unsaid };
+        let te = head.fields.has(Name::Te);
+        encode::put_request(out, &head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
+        self.exchange = Exchange {
+            method: head.method,
+            reuse: if self.is_last { Reuse::No } else { Reuse::Yes },
+            switch: match head.upgrade.take() {
+                _ if head.method == Method::Connect => Switch::Connect,
+                Some(protocol) => Switch::Upgrade(Some(protocol)),
+                None => Switch::No,
+            },
+            ..Exchange::new()
+        };
+        self.send = Send::Body(plan.body);
+        self.receive = Receive::Head;
+    }
+
+    #[inline]
+    fn send_response(&mut self, head: &ResponseHead, out: &mut SendQueue) {
+        if self.send == Send::Idle {
+            self.refuse_unread();
+        }
+        if head.status.is_informational() {
+            return self.send_interim(head, out);
+        }
+        let plan = Plan::for_response(head, head.framing(), self.exchange.method, self.exchange.version);
+        if self.exchange.switch == Switch::Connect && head.status.0 < 300 {
+            encode::put_response(out, head, plan, Options::default());
+            return self.switch_on();
+        }
+        let options = Options { persistence: self.persistence(plan.body), ..Options::default() };
+        encode::put_response(out, head, plan, options);
+        self.send = Send::Body(plan.body);
+    }
+
+    /// A response to no request: the one that was received was refused, or took too long. What comes behind it
+    /// cannot be told from its rest.
+    fn refuse_unread(&mut self) {
+        self.exchange = Exchange::new();
+        self.give_up();
+    }
+
+    /// What the final response says about the connection, which is what will be.
+    #[inline]
+    fn persistence(&mut self, body: BodyEncoder) -> Persistence {
+        let is_tunnel_refused = match self.exchange.switch {
+            Switch::No | Switch::On => false,
+            // What the client sent in the belief that it has its tunnel is no request.
+            Switch::Connect => true,
+            Switch::Upgrade(_) => !self.input.is_empty(),
+        };
+        if self.is_last || is_tunnel_refused || body == BodyEncoder::UntilClose {
+            self.exchange.reuse = Reuse::No;
+        }
+        match self.exchange.reuse {
+            Reuse::Yes => Persistence::Unsaid,
+            Reuse::WhenTold => Persistence::KeepAlive,
+            Reuse::No => Persistence::Close,
+        }
+    }
+
+    /// RFC 9110 section 15.2: a server "MUST NOT send a 1xx response to an HTTP/1.0 client".
+    fn send_interim(&mut self, head: &ResponseHead, out: &mut SendQueue) {
+        if self.exchange.version == Version::Http10 {
+            return;
+        }
+        if head.status.0 != 101 {
+            return encode::put_interim(out, head, Options::default());
+        }
+        let is_asked = matches!(self.exchange.switch, Switch::Upgrade(_)) && head.upgrade.is_some();
+        debug_assert!(is_asked, "a 101 to a request that asks for none");
+        if is_asked {
+            encode::put_interim(
+                out,
+                head,
+                Options { upgrade: head.upgrade.as_deref(), ..Options::default() },
+            );
+            self.switch_on();
+        }
+    }
+
+    /// The sent message is complete.
+    #[inline]
+    fn on_sent_end(&mut self) {
+        if self.exchange.switch == Switch::On {
+            self.send = Send::Tunnel;
+            return;
+        }
+        self.send = Send::Idle;
+        self.settle();
+    }
+
+    /// Ends the connection's last exchange with its response, or lets the next begin when this one is complete
+    /// in both directions.
+    #[inline]
+    fn settle(&mut self) {
+        let is_received = matches!(self.receive, Receive::Idle);
+        let is_answered = match self.role {
+            Role::Server => self.send == Send::Idle,
+            Role::Client => is_received,
+        };
+        let is_last = self.exchange.reuse == Reuse::No || self.is_last;
+        let is_deaf = self.is_finished && self.input.is_empty() && is_received;
+        if is_answered && (is_last || is_deaf) {
+            return self.give_up();
+        }
+        if self.role == Role::Server && is_answered && is_received {
+            self.exchange = Exchange::new();
+            self.receive = Receive::Head;
+        }
+    }
+}
+
+/// Whether the client lets another request follow (RFC 9112 section 9.3).
+#[inline]
+fn request_reuse(raw: &RawRequest) -> Reuse {
+    let connection = match raw.noted.has(Name::Connection) {
+        true => Connection::of(&raw.fields),
+        false => Connection::default(),
+    };
+    match raw.version {
+        _ if connection.is_close() => Reuse::No,
+        Version::Http10 if connection.is_keep_alive() => Reuse::WhenTold,
+        Version::Http10 => Reuse::No,
+        Version::Http11 | Version::Http2 => Reuse::Yes,
+    }
+}
+
+/// Whether the origin lets another request follow.
+#[inline]
+fn is_response_reusable(raw: &RawResponse) -> bool {
+    if !raw.noted.has(Name::Connection) {
+        return raw.version != Version::Http10;
+    }
+    let connection = Connection::of(&raw.fields);
+    !connection.is_close() && (raw.version != Version::Http10 || connection.is_keep_alive())
+}
+
+/// Whether the request may turn the connection into a tunnel.
+#[inline]
+fn asked_switch(raw: &RawRequest) -> Switch {
+    match raw.method {
+        Method::Connect => Switch::Connect,
+        _ if raw.noted.has(Name::Upgrade) && raw.version == Version::Http11 => Switch::Upgrade(None),
+        _ => Switch::No,
+    }
+}
+
+/// Size lines' worth of extensions that a message may carry without data.
+const EXTENSION_LINES: usize = 16;
+
+#[cfg(test)]
+mod tests;
