@@ -383,10 +383,11 @@ impl Settings {
             }
         }
         let known = |name: &str| self.clusters.iter().any(|cluster| cluster.name == name);
-        let proxied = self.sites.iter().flat_map(|site| &site.routes).filter_map(|route| match &route.action {
-            RouteAction::Proxy { cluster } => Some(cluster),
-            _ => None,
-        });
+        let proxied =
+            self.sites.iter().flat_map(|site| &site.routes).filter_map(|route| match &route.action {
+                RouteAction::Proxy { cluster } => Some(cluster),
+                _ => None,
+            });
         for name in proxied.chain(self.tcp.iter().map(|listener| &listener.cluster)) {
             if !known(name) {
                 errors.push(format!("there is no cluster \"{name}\""));

@@ -8,6 +8,7 @@
 pub mod chunk;
 pub mod h1;
 pub mod message;
+pub mod raw;
 pub mod rules;
 pub mod scan;
 pub mod span;

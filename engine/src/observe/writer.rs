@@ -29,6 +29,7 @@ pub struct LogWriter {
     control: Sender<Control>,
     done: Receiver<()>,
     lost: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
     format: LogFormat,
 }
 
@@ -41,6 +42,8 @@ pub struct LogSink {
     batches: Sender<Batch>,
     spare: Receiver<Vec<u8>>,
     counters: Arc<Counters>,
+    /// Lines dropped by any shard, for the thread to report.
+    dropped: Arc<AtomicU64>,
 }
 
 /// Whole lines of one shard.
@@ -71,10 +74,12 @@ impl LogWriter {
         let (used, spare) = bounded(BATCHES_MAX);
         let (control, commands) = unbounded();
         let (finished, done) = bounded(1);
-        let lost = Arc::new(AtomicU64::new(0));
+        let (lost, dropped) = <(Arc<AtomicU64>, Arc<AtomicU64>)>::default();
         let mut writing = Writing {
             output,
             lost: Arc::clone(&lost),
+            dropped: Arc::clone(&dropped),
+            dropped_reported: (0, Instant::ZERO),
             used,
             clock: Clock::real(),
             mid_line: false,
@@ -84,7 +89,7 @@ impl LogWriter {
             writing.run(&incoming, &commands);
             _ = finished.send(());
         })?;
-        Ok(Self { batches, spare, control, done, lost, format })
+        Ok(Self { batches, spare, control, done, lost, dropped, format })
     }
 
     /// An end for one shard, which counts the lines it must drop in the shard's counters.
@@ -96,6 +101,7 @@ impl LogWriter {
             batches: self.batches.clone(),
             spare: self.spare.clone(),
             counters,
+            dropped: Arc::clone(&self.dropped),
         }
     }
 
@@ -162,7 +168,9 @@ impl LogSink {
     }
 
     fn drop_lines(&mut self) {
-        self.counters.log_lines_dropped.add(std::mem::take(&mut self.lines));
+        let lines = std::mem::take(&mut self.lines);
+        self.counters.log_lines_dropped.add(lines);
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
         self.buffer.clear();
     }
 }
@@ -178,6 +186,9 @@ impl Drop for LogSink {
 struct Writing {
     output: Output,
     lost: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
+    /// How many of them were reported, and when.
+    dropped_reported: (u64, Instant),
     used: Sender<Vec<u8>>,
     clock: Clock,
     /// The target took part of a line and then failed: the next line must not continue it.
@@ -216,6 +227,7 @@ impl Writing {
                 self.failed(&error, unwritten.min(batch.lines));
             }
         }
+        self.report_dropped();
         let mut bytes = batch.bytes;
         bytes.clear();
         // A few enormous lines must not leave enormous buffers behind.
@@ -263,6 +275,16 @@ impl Writing {
                 report(lines);
                 self.trouble = Some(Trouble { reported: now, lost_lines: lines });
             }
+        }
+    }
+
+    /// Says that shards had to drop lines, once a minute at most.
+    fn report_dropped(&mut self) {
+        let (reported, when) = self.dropped_reported;
+        let (dropped, now) = (self.dropped.load(Ordering::Relaxed), self.clock.now());
+        if dropped > reported && (reported == 0 || now - when >= REPORT_EVERY) {
+            self.dropped_reported = (dropped, now);
+            log::warn!("access log {} is too slow: {dropped} lines dropped so far", self.output.name());
         }
     }
 
@@ -474,6 +496,8 @@ mod tests {
         let writing = Writing {
             output: Output::Inherited("pipe", file),
             lost: Arc::default(),
+            dropped: Arc::default(),
+            dropped_reported: (0, Instant::ZERO),
             used: bounded(1).0,
             clock: Clock::manual(0),
             mid_line: false,
@@ -536,6 +560,21 @@ mod tests {
         drop(sink);
         assert!(!log.stop(Duration::from_millis(50)));
         drop(reader);
+    }
+
+    #[test]
+    fn dropped_lines_are_reported_once_a_minute() {
+        let (mut writing, _reader) = over_pipe();
+        let batch = || Batch { bytes: b"one\n".to_vec(), lines: 1 };
+        writing.dropped.store(5, Ordering::Relaxed);
+        writing.write(batch());
+        assert_eq!(writing.dropped_reported, (5, Instant::ZERO));
+        writing.dropped.store(9, Ordering::Relaxed);
+        writing.write(batch());
+        assert_eq!(writing.dropped_reported.0, 5);
+        writing.clock.advance(REPORT_EVERY);
+        writing.write(batch());
+        assert_eq!(writing.dropped_reported.0, 9);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the control thread gives a shard at its start, and what the two say to each other afterwards.
 
+use crate::exchange::Outcome;
 use crate::observe;
 use crate::settings::Settings;
 use std::os::unix::net::UnixStream;
@@ -19,7 +20,8 @@ pub struct Start {
     pub mailbox: crossbeam_channel::Receiver<Command>,
     /// Becomes readable when the mailbox has something: whoever sends writes one byte, or none when the socket
     /// is full, since then the shard has a reason to look already. monoio without `sync` cannot be woken from
-    /// another thread in any other way.
+    /// another thread in any other way. At its end, when nothing is left to read, nobody commands any more: the
+    /// shard stops.
     pub wake: UnixStream,
     /// The shard's counters; it is the only writer.
     pub counters: Arc<observe::Counters>,
@@ -89,4 +91,17 @@ pub enum Report {
         /// One line that says why.
         error: String,
     },
+}
+
+impl Start {
+    /// What people read for the outcomes that [`Start::counters`] counts by number.
+    pub const OUTCOME_LABELS: &'static [&'static str] = &{
+        let mut labels = [""; Outcome::ALL.len()];
+        let mut index = 0;
+        while index < labels.len() {
+            labels[index] = Outcome::ALL[index].label();
+            index += 1;
+        }
+        labels
+    };
 }

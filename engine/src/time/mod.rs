@@ -5,9 +5,9 @@
 //!
 //! Read [`Instant`] here, then `clock.rs`, `calendar.rs` (dates as text), `wheel.rs` (a shard's timers).
 
-mod calendar;
+pub mod calendar;
 mod clock;
-mod wheel;
+pub mod wheel;
 
 pub use calendar::{Civil, HttpDate};
 pub use clock::Clock;

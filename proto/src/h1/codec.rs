@@ -232,7 +232,7 @@ impl Codec {
             (Part::Response(head), Send::Idle | Send::Head) if self.role == Role::Server => {
                 self.send_response(&head, out);
             }
-            (Part::Request(head), Send::Idle) if self.role == Role::Client => self.send_request(head, out),
+            (Part::Request(head), Send::Idle) if self.role == Role::Client => self.send_request(&head, out),
             (Part::Data(data), Send::Body(body)) => {
                 if let Err(LengthBroken) = body.put_data(data, out) {
                     self.exchange.reuse = Reuse::No;
@@ -527,20 +527,21 @@ impl Codec {
 
 /// Sending.
 impl Codec {
-    fn send_request(&mut self, mut head: RequestHead, out: &mut SendQueue) {
-        if !matches!(self.receive, Receive::Idle) {
+    /// Sends a request head that its sender keeps; client role. As [`Codec::send`] of a `Part::Request`.
+    pub fn send_request(&mut self, head: &RequestHead, out: &mut SendQueue) {
+        if self.role != Role::Client || self.send != Send::Idle || !matches!(self.receive, Receive::Idle) {
             return;
         }
         let plan = Plan::for_request(head.method, head.framing());
         let persistence = if self.is_last { Persistence::Close } else { Persistence::Unsaid };
         let te = head.fields.has(Name::Te);
-        encode::put_request(out, &head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
+        encode::put_request(out, head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
         self.exchange = Exchange {
             method: head.method,
             reuse: if self.is_last { Reuse::No } else { Reuse::Yes },
-            switch: match head.upgrade.take() {
+            switch: match &head.upgrade {
                 _ if head.method == Method::Connect => Switch::Connect,
-                Some(protocol) => Switch::Upgrade(Some(protocol)),
+                Some(protocol) => Switch::Upgrade(Some(protocol.clone())),
                 None => Switch::No,
             },
             ..Exchange::new()

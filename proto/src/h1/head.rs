@@ -5,18 +5,25 @@
 //! Whether the fields agree with each other (Host, Content-Length, Transfer-Encoding) is not decided here; see
 //! [`crate::rules`].
 //!
-//! Read this file, then `start_line` and `field_line`, which say byte by byte what is accepted.
+//! Read this file, then `start_line` and `field_line`, which say byte by byte what is accepted. What is as it
+//! should be goes a quicker way through `plain_*` and `field_lines`, which accept nothing more: what they do not
+//! recognise at once they give to the former.
 
 mod field_line;
+mod field_lines;
 mod start_line;
 
 use crate::chunk::Chunk;
 use crate::message::fields::Entry;
 use crate::message::{Fields, Method, Name, Status, Target, Version};
 use crate::rules::Rule;
+use crate::scan::{Backend, Simd, Work};
 use crate::span::Span;
-use field_line::{Line, field_line};
-use start_line::{METHOD_BYTES_MAX, RequestLine, StatusLine, request_line, status_line};
+use field_lines::{Section, Taken, field_lines};
+use start_line::{
+    METHOD_BYTES_MAX, RequestLine, StatusLine, plain_request_line, plain_status_line, request_line,
+    status_line,
+};
 
 /// Bounds of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +105,7 @@ pub struct HeadParser {
     searched: u32,
     /// How many bytes there must be to look at that line again though its end is not there.
     retry_at: u32,
+    backend: Backend,
     list: Vec<Entry>,
 }
 
@@ -130,18 +138,7 @@ impl HeadParser {
     /// # Errors
     /// The leftmost rule that is broken; the parser must not be asked again.
     pub fn on_request_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        if !self.is_worth_a_look(bytes) {
-            return self.more(bytes, limits);
-        }
-        if let Start::Awaited { .. } = self.start {
-            self.skip_empty_lines(bytes)?;
-            match request_line(bytes, self.line_at as usize, limits.target)? {
-                Some((line, next)) => self.begin(Start::Request(line), next),
-                None => return self.more(bytes, limits),
-            }
-        }
-        self.field_lines(bytes, limits)
+        self.backend.run(OnRequestBytes(Received { bytes: within(bytes, limits), limits }, self))
     }
 
     /// Looks at `bytes`, everything received of this response head so far.
@@ -149,17 +146,7 @@ impl HeadParser {
     /// # Errors
     /// As [`HeadParser::on_request_bytes`].
     pub fn on_response_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        if !self.is_worth_a_look(bytes) {
-            return self.more(bytes, limits);
-        }
-        if let Start::Awaited { .. } = self.start {
-            match status_line(bytes, self.line_at as usize)? {
-                Some((line, next)) => self.begin(Start::Response(line), next),
-                None => return self.more(bytes, limits),
-            }
-        }
-        self.field_lines(bytes, limits)
+        self.backend.run(OnResponseBytes(Received { bytes: within(bytes, limits), limits }, self))
     }
 
     /// Looks at `bytes`, everything received of this trailer section so far (RFC 9112 section 7.1.2): field
@@ -168,12 +155,8 @@ impl HeadParser {
     /// # Errors
     /// [`Rule::Trailer`], whatever is wrong with them.
     pub fn on_trailer_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        let looked = if self.is_worth_a_look(bytes) {
-            self.field_lines(bytes, limits)
-        } else {
-            self.more(bytes, limits)
-        };
+        let looked =
+            self.backend.run(OnTrailerBytes(Received { bytes: within(bytes, limits), limits }, self));
         looked.map_err(|_| Rule::Trailer)
     }
 
@@ -214,13 +197,16 @@ impl HeadParser {
 
     /// Whether the line that stopped the parser is complete now, or has grown to twice its length: then what
     /// came of it is checked, in amortised linear time, rather than buffered up to the limit.
-    fn is_worth_a_look(&mut self, bytes: &[u8]) -> bool {
-        let fresh = bytes.get(self.searched as usize..).unwrap_or_default();
-        bytes.len() >= self.retry_at as usize || fresh.contains(&b'\n')
+    #[inline(always)]
+    fn is_worth_a_look(&self, bytes: &[u8]) -> bool {
+        let fresh = || bytes.get(self.searched as usize..).unwrap_or_default();
+        bytes.len() >= self.retry_at as usize || fresh().contains(&b'\n')
     }
 
     /// Notes that the line at `line_at` is not complete.
-    fn more(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+    #[cold]
+    fn more(&mut self, received: Received<'_>) -> Result<Option<usize>, Rule> {
+        let Received { bytes, limits } = received;
         if bytes.len() >= self.retry_at as usize {
             let unparsed = bytes.len() - self.line_at as usize;
             let retry_at = bytes.len() + unparsed.max(RETRY_BYTES_MIN);
@@ -254,25 +240,111 @@ impl HeadParser {
         Ok(())
     }
 
-    fn begin(&mut self, start: Start, next: usize) {
-        self.start = start;
-        self.line_at = next as u32;
+    /// Takes the request line byte by byte, with empty lines before it; `false` when more bytes are needed.
+    #[inline(never)]
+    fn begin_request_carefully(&mut self, received: Received<'_>) -> Result<bool, Rule> {
+        self.skip_empty_lines(received.bytes)?;
+        let found = request_line(received.bytes, self.line_at as usize, received.limits.target)?;
+        Ok(found.is_some_and(|(line, next)| self.begin(Start::Request(line), next)))
     }
 
-    fn field_lines(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        while let Some((line, next)) = field_line(bytes, self.line_at as usize)? {
-            let Line::Field(entry) = line else { return Ok(Some(next)) };
-            if self.list.len() >= limits.fields {
-                return Err(Rule::TooManyFields);
+    /// Takes the status line byte by byte; `false` when more bytes are needed.
+    #[inline(never)]
+    fn begin_response_carefully(&mut self, received: Received<'_>) -> Result<bool, Rule> {
+        let found = status_line(received.bytes, self.line_at as usize)?;
+        Ok(found.is_some_and(|(line, next)| self.begin(Start::Response(line), next)))
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, start: Start, next: usize) -> bool {
+        self.start = start;
+        self.line_at = next as u32;
+        true
+    }
+
+    #[inline(always)]
+    fn take_fields<S: Simd>(&mut self, simd: S, received: Received<'_>) -> Result<Option<usize>, Rule> {
+        let mut section =
+            Section { list: &mut self.list, noted: &mut self.noted, fields_max: received.limits.fields };
+        match field_lines(simd, received.bytes, self.line_at as usize, &mut section)? {
+            Taken::All(len) => Ok(Some(len)),
+            Taken::UpTo(line_at) => {
+                self.line_at = line_at as u32;
+                self.more(received)
             }
-            self.noted.note(entry.id);
-            if self.list.capacity() == 0 {
-                self.list.reserve(FIELDS_EXPECTED);
-            }
-            self.list.push(entry);
-            self.line_at = next as u32;
         }
-        self.more(bytes, limits)
+    }
+}
+
+/// What was received of a head so far, as far as it may belong to it.
+#[derive(Clone, Copy)]
+struct Received<'a> {
+    bytes: &'a [u8],
+    limits: &'a HeadLimits,
+}
+
+struct OnRequestBytes<'a>(Received<'a>, &'a mut HeadParser);
+
+impl Work for OnRequestBytes<'_> {
+    type Output = Result<Option<usize>, Rule>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self(received, parser) = self;
+        if !parser.is_worth_a_look(received.bytes) {
+            return parser.more(received);
+        }
+        if let Start::Awaited { .. } = parser.start {
+            let at = parser.line_at as usize;
+            let is_begun = match plain_request_line(simd, received.bytes, at, received.limits.target) {
+                Some((line, next)) => parser.begin(Start::Request(line), next),
+                None => parser.begin_request_carefully(received)?,
+            };
+            if !is_begun {
+                return parser.more(received);
+            }
+        }
+        parser.take_fields(simd, received)
+    }
+}
+
+struct OnResponseBytes<'a>(Received<'a>, &'a mut HeadParser);
+
+impl Work for OnResponseBytes<'_> {
+    type Output = Result<Option<usize>, Rule>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self(received, parser) = self;
+        if !parser.is_worth_a_look(received.bytes) {
+            return parser.more(received);
+        }
+        if let Start::Awaited { .. } = parser.start {
+            let is_begun = match plain_status_line(simd, received.bytes, parser.line_at as usize) {
+                Some((line, next)) => parser.begin(Start::Response(line), next),
+                None => parser.begin_response_carefully(received)?,
+            };
+            if !is_begun {
+                return parser.more(received);
+            }
+        }
+        parser.take_fields(simd, received)
+    }
+}
+
+struct OnTrailerBytes<'a>(Received<'a>, &'a mut HeadParser);
+
+impl Work for OnTrailerBytes<'_> {
+    type Output = Result<Option<usize>, Rule>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self(received, parser) = self;
+        if parser.is_worth_a_look(received.bytes) {
+            parser.take_fields(simd, received)
+        } else {
+            parser.more(received)
+        }
     }
 }
 
@@ -284,8 +356,6 @@ fn within<'a>(bytes: &'a [u8], limits: &HeadLimits) -> &'a [u8] {
 
 /// Empty lines that are skipped before a request line.
 const EMPTY_LINES_MAX: u8 = 2;
-/// Fields that room is made for at first: browsers send 8 to 20.
-const FIELDS_EXPECTED: usize = 20;
 /// An incomplete line is looked at again when it has grown by this at least.
 const RETRY_BYTES_MIN: usize = 64;
 

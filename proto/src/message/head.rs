@@ -80,6 +80,24 @@ impl RequestHead {
         }
     }
 
+    /// The target as received, whatever it was replaced by.
+    #[inline]
+    pub fn received_target(&self) -> &[u8] {
+        self.target.whole.of(&self.fields.received)
+    }
+
+    /// Replaces the target that will be forwarded; what was received is still what is routed and logged by.
+    ///
+    /// # Errors
+    /// When it is empty or has a byte that would end it: white space or a control character.
+    pub fn set_target(&mut self, target: &[u8]) -> Result<(), super::InvalidField> {
+        if target.is_empty() || target.iter().any(|&byte| byte <= b' ' || byte == 0x7f) {
+            return Err(super::InvalidField);
+        }
+        self.new_target = Some(target.into());
+        Ok(())
+    }
+
     /// Path and query as received: `/` where absolute-form has none, `*` in asterisk-form.
     #[inline]
     pub fn path_and_query(&self) -> &[u8] {

@@ -60,7 +60,7 @@ pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Rule> {
 }
 
 /// The bytes from `start` to `end` without optional white space around (RFC 9110 section 5.5).
-fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
+pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
     let is_space = |&byte: &u8| byte == b' ' || byte == b'\t';
     let value = &bytes[start..end];
     let before = value.iter().take_while(|byte| is_space(byte)).count();

@@ -1,9 +1,9 @@
 //! Request and status lines (RFC 9112 sections 3 and 4), byte by byte.
 
 use super::field_line::line_end;
-use crate::message::{Method, Status, Target, Version};
+use crate::message::{Method, Status, Target, TargetForm, Version};
 use crate::rules::Rule;
-use crate::scan;
+use crate::scan::{self, Simd, find};
 use crate::span::Span;
 
 /// `method SP target SP version`.
@@ -25,6 +25,69 @@ pub(super) struct StatusLine {
 
 /// Longest method; the registry's longest has 17 bytes (UPDATEREDIRECTREF).
 pub(super) const METHOD_BYTES_MAX: usize = 32;
+
+/// The request line at `at`, when it has a usual method, a target in origin-form and a version that we know,
+/// and the next line; everything else is left to [`request_line`].
+#[inline(always)]
+pub(super) fn plain_request_line<S: Simd>(
+    simd: S,
+    bytes: &[u8],
+    at: usize,
+    target_bytes_max: usize,
+) -> Option<(RequestLine, usize)> {
+    let (method, method_len) = match u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?).to_le_bytes() {
+        [b'G', b'E', b'T', b' ', b'/', ..] => (Method::Get, 3),
+        [b'P', b'O', b'S', b'T', b' ', b'/', ..] => (Method::Post, 4),
+        [b'H', b'E', b'A', b'D', b' ', b'/', ..] => (Method::Head, 4),
+        [b'P', b'U', b'T', b' ', b'/', ..] => (Method::Put, 3),
+        [b'D', b'E', b'L', b'E', b'T', b'E', b' ', b'/'] => (Method::Delete, 6),
+        _ => return None,
+    };
+    let target_at = at + method_len + 1;
+    let target_len = find(&bytes[target_at..], |block| simd.target_stops(block));
+    let target_end = target_at + target_len;
+    let version = plain_version(bytes.get(target_end..)?)?;
+    if target_len > target_bytes_max {
+        return None;
+    }
+    let whole = Span::new(target_at, target_end);
+    let target = Target { form: TargetForm::Origin, whole, authority: Span::default(), path: whole };
+    let method_span = Span::new(at, at + method_len);
+    Some((RequestLine { method, method_span, target, version }, target_end + 11))
+}
+
+/// The version that `rest` begins with, when a space is before it and CRLF behind.
+#[inline(always)]
+fn plain_version(rest: &[u8]) -> Option<Version> {
+    match rest.first_chunk::<11>()? {
+        b" HTTP/1.1\r\n" => Some(Version::Http11),
+        b" HTTP/1.0\r\n" => Some(Version::Http10),
+        _ => None,
+    }
+}
+
+/// The status line at `at`, when it is of HTTP/1.1 and has a reason, and the next line; everything else is left
+/// to [`status_line`].
+#[inline(always)]
+pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
+    let line = bytes.get(at..)?;
+    let &[.., a, b, c, b' '] = line.first_chunk::<13>()? else { return None };
+    let digits = [a, b, c].map(|byte| byte.wrapping_sub(b'0'));
+    if !line.starts_with(b"HTTP/1.1 ")
+        || digits.iter().any(|&digit| digit > 9)
+        || !(1..=5).contains(&digits[0])
+    {
+        return None;
+    }
+    let code = digits.iter().fold(0, |code, &digit| code * 10 + u16::from(digit));
+    let reason_at = at + 13;
+    let reason_end = reason_at + find(&bytes[reason_at..], |block| simd.value_stops(block));
+    if bytes.get(reason_end..)?.first_chunk::<2>() != Some(b"\r\n") {
+        return None;
+    }
+    let (version, reason) = (Version::Http11, Span::new(reason_at, reason_end));
+    Some((StatusLine { version, status: Status(code), reason }, reason_end + 2))
+}
 
 /// The request line at `at` and where the next line begins; `None` when more bytes are needed.
 pub(super) fn request_line(

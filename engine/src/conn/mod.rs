@@ -1,0 +1,326 @@
+//! One transport connection, either side: codec and send queue. It knows no proxying and no socket.
+//!
+//! Bytes come in with [`Connection::on_received`] and leave as parts through [`Connection::poll_part`]; parts
+//! come in with [`Connection::send`] and leave as bytes through the queue, which the shard transmits.
+
+use crate::limits::UNDECODED_HIGH_BYTES;
+use crate::time::Instant;
+use ringway_proto::chunk::{Chunk, Pool, SendQueue};
+use ringway_proto::message::{Part, RequestHead};
+use ringway_proto::{h1, raw};
+use std::rc::Rc;
+
+/// A connection: what was received and is not decoded, what is encoded and not sent.
+#[derive(Debug)]
+pub struct Connection {
+    codec: Codec,
+    queue: SendQueue,
+    input: Input,
+    output: Output,
+    /// When bytes last came, or the connection began.
+    received_at: Instant,
+    /// When bytes last left, or the queue last began to fill.
+    sent_at: Instant,
+    /// When the head that is being received began.
+    head_since: Option<Instant>,
+}
+
+/// What speaks on the connection. The only place that knows versions.
+#[derive(Debug)]
+enum Codec {
+    H1(h1::Codec),
+    Raw(raw::Codec),
+}
+
+/// What may still come from the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    /// It said that nothing more comes.
+    Finished,
+    /// The connection broke.
+    Failed,
+}
+
+/// What may still go to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Open,
+    /// Half-close once the queue is empty.
+    Finishing,
+    /// Half-closed.
+    Finished,
+}
+
+impl Connection {
+    /// A connection on which a client speaks HTTP/1.
+    pub fn server(limits: Rc<h1::CodecLimits>, pool: Pool, now: Instant) -> Self {
+        Self::new(Codec::H1(h1::Codec::server(limits, pool.clone())), pool, now)
+    }
+
+    /// A connection on which we speak HTTP/1 to an origin.
+    pub fn client(limits: Rc<h1::CodecLimits>, pool: Pool, now: Instant) -> Self {
+        Self::new(Codec::H1(h1::Codec::client(limits, pool.clone())), pool, now)
+    }
+
+    /// A connection of opaque bytes.
+    pub fn raw(pool: Pool, now: Instant) -> Self {
+        Self::new(Codec::Raw(raw::Codec::new()), pool, now)
+    }
+
+    fn new(codec: Codec, pool: Pool, now: Instant) -> Self {
+        Self {
+            codec,
+            queue: SendQueue::new(pool),
+            input: Input::Open,
+            output: Output::Open,
+            received_at: now,
+            sent_at: now,
+            head_since: None,
+        }
+    }
+
+    /// Bytes came.
+    #[inline]
+    pub fn on_received(&mut self, now: Instant, chunk: Chunk) {
+        self.received_at = now;
+        match &mut self.codec {
+            Codec::H1(codec) => codec.on_received(chunk),
+            Codec::Raw(codec) => codec.on_received(chunk),
+        }
+    }
+
+    /// The peer finished sending.
+    pub fn on_finished(&mut self, now: Instant) {
+        self.received_at = now;
+        if self.input == Input::Open {
+            self.input = Input::Finished;
+            match &mut self.codec {
+                Codec::H1(codec) => codec.on_finished(),
+                Codec::Raw(codec) => codec.on_finished(),
+            }
+        }
+    }
+
+    /// The connection broke: nothing more comes, nothing more can go. What was received before is still told;
+    /// that the end is missing has to be seen with [`Connection::is_failed`], since a break must never look
+    /// like the clean end of a close-delimited body.
+    pub fn on_failed(&mut self) {
+        self.input = Input::Failed;
+        self.output = Output::Finished;
+        self.queue.clear();
+    }
+
+    /// Bytes from the front of the queue left.
+    #[inline]
+    pub fn on_transmitted(&mut self, now: Instant, len: usize) {
+        self.queue.advance(len);
+        self.sent_at = now;
+    }
+
+    /// Nothing more can be sent; what the peer sent before may still come.
+    pub fn on_output_failed(&mut self) {
+        self.output = Output::Finished;
+        self.queue.clear();
+    }
+
+    /// The connection is taken into use: what it waits for counts from now.
+    pub fn on_used(&mut self, now: Instant) {
+        self.received_at = now;
+        self.sent_at = now;
+    }
+
+    /// Drops what was received and not decoded: nobody wants it any more.
+    pub fn drop_received(&mut self) {
+        self.codec = Codec::Raw(raw::Codec::new());
+    }
+
+    /// The half-close was done.
+    pub fn on_output_finished(&mut self) {
+        self.output = Output::Finished;
+    }
+
+    /// The next received part.
+    #[inline]
+    pub fn poll_part(&mut self) -> Option<Part> {
+        match &mut self.codec {
+            Codec::H1(codec) => {
+                let part = codec.poll_part();
+                self.head_since = codec.is_head_begun().then(|| self.head_since.unwrap_or(self.received_at));
+                part
+            }
+            Codec::Raw(codec) => codec.poll_part(),
+        }
+    }
+
+    /// Encodes a part into the queue. In a tunnel, `End` half-closes once the queue is empty.
+    #[inline]
+    pub fn send(&mut self, now: Instant, part: Part) {
+        if self.output != Output::Open {
+            return;
+        }
+        if self.queue.is_empty() {
+            self.sent_at = now;
+        }
+        if self.is_tunnel() && matches!(part, Part::End) {
+            self.output = Output::Finishing;
+            return;
+        }
+        match &mut self.codec {
+            Codec::H1(codec) => codec.send(part, &mut self.queue),
+            Codec::Raw(codec) => codec.send(part, &mut self.queue),
+        }
+    }
+
+    /// Encodes a request head that its exchange keeps.
+    pub fn send_request(&mut self, now: Instant, head: &RequestHead) {
+        self.sent_at = now;
+        match &mut self.codec {
+            Codec::H1(codec) => codec.send_request(head, &mut self.queue),
+            Codec::Raw(_) => debug_assert!(false, "a tunnel has no heads"),
+        }
+    }
+
+    /// Half-closes once the queue is empty.
+    pub fn finish(&mut self) {
+        if self.output == Output::Open {
+            self.output = Output::Finishing;
+        }
+    }
+
+    /// The exchange that is running is the connection's last.
+    pub fn set_last(&mut self) {
+        if let Codec::H1(codec) = &mut self.codec {
+            codec.set_last();
+        }
+    }
+
+    /// Gives up buffers that would be held for little.
+    #[inline]
+    pub fn retain(&mut self) {
+        if let Codec::H1(codec) = &mut self.codec {
+            codec.retain();
+        }
+    }
+
+    /// What is to be transmitted.
+    #[inline]
+    pub fn queue(&self) -> &SendQueue {
+        &self.queue
+    }
+
+    /// Whether the half-close is due: asked for, and nothing is left to send.
+    #[inline]
+    pub fn is_finish_due(&self) -> bool {
+        self.output == Output::Finishing && self.queue.is_empty()
+    }
+
+    /// Whether receiving makes sense: the peer may still send, and what it sent is decoded soon enough.
+    #[inline]
+    pub fn is_receiving(&self) -> bool {
+        self.input == Input::Open && self.undecoded_bytes() < UNDECODED_HIGH_BYTES
+    }
+
+    /// Whether the peer said that nothing more comes.
+    #[inline]
+    pub fn is_finished(&self) -> bool {
+        self.input == Input::Finished
+    }
+
+    /// Whether the connection broke.
+    #[inline]
+    pub fn is_failed(&self) -> bool {
+        self.input == Input::Failed
+    }
+
+    /// Received bytes that no part was made of yet.
+    #[inline]
+    pub fn undecoded_bytes(&self) -> usize {
+        match &self.codec {
+            Codec::H1(codec) => codec.buffered_bytes(),
+            Codec::Raw(codec) => codec.buffered_bytes(),
+        }
+    }
+
+    /// Whether the bytes are opaque in both directions.
+    #[inline]
+    pub fn is_tunnel(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_tunnel(),
+            Codec::Raw(_) => true,
+        }
+    }
+
+    /// Between messages, with nothing left over.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_idle(),
+            Codec::Raw(_) => false,
+        }
+    }
+
+    /// Whether another exchange may use the connection once the current one is complete.
+    #[inline]
+    pub fn is_reusable(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => self.input == Input::Open && codec.is_reusable(),
+            Codec::Raw(_) => false,
+        }
+    }
+
+    /// Whether no further exchange may use the connection.
+    #[inline]
+    pub fn must_close(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.must_close(),
+            Codec::Raw(_) => true,
+        }
+    }
+
+    /// Whether the beginning of a head is there.
+    #[inline]
+    pub fn is_head_begun(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_head_begun(),
+            Codec::Raw(_) => false,
+        }
+    }
+
+    /// Since when the beginning of a head is there. Pieces that come later do not move it, or a client could keep
+    /// a head open for ever a byte at a time.
+    #[inline]
+    pub fn head_since(&self) -> Option<Instant> {
+        self.head_since
+    }
+
+    /// Whether anything of a response came since the request was sent.
+    #[inline]
+    pub fn has_response_begun(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.has_response_begun(),
+            Codec::Raw(_) => false,
+        }
+    }
+
+    /// Whether the current request came to its end.
+    #[inline]
+    pub fn is_receive_done(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_receive_done(),
+            Codec::Raw(_) => self.input != Input::Open,
+        }
+    }
+
+    /// When bytes last came.
+    #[inline]
+    pub fn received_at(&self) -> Instant {
+        self.received_at
+    }
+
+    /// When sending last made progress.
+    #[inline]
+    pub fn sent_at(&self) -> Instant {
+        self.sent_at
+    }
+}

@@ -1,0 +1,110 @@
+//! Getting an origin's connection, and trying again where that is safe.
+
+use super::state::{Half, Relay, State, Tunnel};
+use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
+use crate::upstream::EndpointId;
+
+/// Where an upstream connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// It was dialed for this attempt.
+    Fresh,
+    /// It was idle in the pool.
+    Reused,
+}
+
+/// An upstream connection that is ready for the exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Connected<'a> {
+    /// Where it leads.
+    pub endpoint: EndpointId,
+    /// The endpoint's address as text.
+    pub text: &'a str,
+    /// Where it came from.
+    pub provenance: Provenance,
+}
+
+impl Exchange {
+    /// Asks for a connection.
+    pub(super) fn open(&mut self, cluster: usize, env: &mut Env<'_>) {
+        self.attempts += 1;
+        self.facts.times.attempted = Some(env.now);
+        self.facts.times.connected = None;
+        self.state = State::Attempting { cluster, since: env.now };
+        env.actions.push_back(Action::Open { cluster });
+    }
+
+    /// The shard chose an endpoint and is getting a connection to it.
+    pub fn on_selected(&mut self, endpoint: EndpointId) {
+        self.endpoint = Some(endpoint);
+        self.tried.push(endpoint.endpoint);
+    }
+
+    /// The connection that was asked for is ready: the request goes out, with what was sent before if this is
+    /// not the first attempt.
+    pub fn on_connected(&mut self, connected: Connected<'_>, env: &mut Env<'_>) {
+        let State::Attempting { .. } = self.state else { return };
+        self.facts.times.connected = Some(env.now);
+        let Some(head) = &mut self.request else {
+            self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
+            return;
+        };
+        super::request::complete_host(head, connected.text);
+        env.actions.push_back(Action::Forward);
+        let request = self.send_again(env);
+        self.state =
+            State::Relaying(Relay { provenance: connected.provenance, request, is_response_begun: false });
+    }
+
+    /// Sends what an earlier attempt sent, and says whether that was the whole request.
+    fn send_again(&mut self, env: &mut Env<'_>) -> Half {
+        let Replay::Kept { chunks, trailers, is_ended, .. } = &self.replay else { return Half::Open };
+        for chunk in chunks {
+            env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk.clone())));
+        }
+        if !is_ended {
+            return Half::Open;
+        }
+        if let Some(trailers) = trailers {
+            env.actions.push_back(Action::Send(Side::Upstream, Part::Trailers(trailers.clone())));
+        }
+        env.actions.push_back(Action::Send(Side::Upstream, Part::End));
+        Half::Ended
+    }
+
+    /// The connection that was asked for cannot be had.
+    pub fn on_connect_failed(&mut self, outcome: Outcome, env: &mut Env<'_>) {
+        let State::Attempting { cluster, .. } = self.state else { return };
+        // Nothing was sent: every request may go elsewhere.
+        if outcome != Outcome::NoEndpoint && self.has_attempts_left(cluster) && self.replay.is_kept() {
+            self.open(cluster, env);
+        } else {
+            self.answer(outcome, env);
+        }
+    }
+
+    /// A pooled connection that dies before the first response byte most likely idled out at the origin, so a
+    /// request that is safe to repeat is tried again (RFC 9110 section 9.2.2).
+    pub(super) fn try_again(&mut self, env: &mut Env<'_>) -> bool {
+        let (State::Relaying(relay), Some(head), Some(endpoint)) =
+            (&self.state, &self.request, self.endpoint)
+        else {
+            return false;
+        };
+        let is_safe = relay.provenance == Provenance::Reused
+            && !relay.is_response_begun
+            && head.method.is_idempotent()
+            && head.upgrade.is_none()
+            && self.replay.is_kept();
+        if !is_safe || !self.has_attempts_left(endpoint.cluster) {
+            return false;
+        }
+        env.actions.push_back(Action::Abandon);
+        self.open(endpoint.cluster, env);
+        true
+    }
+
+    fn has_attempts_left(&self, cluster: usize) -> bool {
+        self.attempts <= self.snapshot.settings.clusters[cluster].retries_max
+    }
+}

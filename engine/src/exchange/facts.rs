@@ -1,0 +1,56 @@
+//! What is noted along the way for log and metrics.
+
+use crate::time::Instant;
+use std::rc::Rc;
+
+/// What is known of the client's connection; the same for all its exchanges.
+#[derive(Debug)]
+pub struct Downstream {
+    /// The client's IP address as text, `unix` for a Unix-domain socket.
+    pub address: Box<str>,
+    /// The client's port; 0 for a Unix-domain socket.
+    pub port: u16,
+    /// Whether its forwarding fields are believed.
+    pub is_trusted: bool,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Index of the listener.
+    pub listener: usize,
+}
+
+/// What was noted of one exchange.
+#[derive(Debug)]
+pub struct Facts {
+    /// The client.
+    pub downstream: Rc<Downstream>,
+    /// Which request of its connection this is, from 1.
+    pub number: u64,
+    /// The request id, taken over or made.
+    pub id: Box<[u8]>,
+    /// When things happened.
+    pub times: Times,
+    /// How much moved.
+    pub traffic: Traffic,
+}
+
+/// When things happened. `None` for what did not.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// The first byte of the request came (or the connection's turn to be served).
+    pub begun: Instant,
+    /// The upstream connection was ready, for the last attempt.
+    pub connected: Option<Instant>,
+    /// The last attempt began.
+    pub attempted: Option<Instant>,
+    /// The final response head came.
+    pub first_byte: Option<Instant>,
+}
+
+/// Bytes of content that moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Content of the request.
+    pub received: u64,
+    /// Content of the response that was queued for the client.
+    pub sent: u64,
+}

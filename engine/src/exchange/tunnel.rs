@@ -1,0 +1,27 @@
+//! Opaque bytes both ways, after a 101 or on a raw TCP listener.
+
+use super::state::{Half, State};
+use super::{Action, Env, Exchange, Outcome, Part, Side};
+
+impl Exchange {
+    /// One side said that nothing more comes: the other is told the same once it has everything that came
+    /// before. The tunnel ends when both have finished.
+    pub(super) fn on_tunnel_end(&mut self, side: Side, env: &mut Env<'_>) {
+        let State::Tunneling(tunnel) = &mut self.state else { return };
+        let other = match side {
+            Side::Downstream => {
+                tunnel.downstream = Half::Ended;
+                Side::Upstream
+            }
+            Side::Upstream => {
+                tunnel.upstream = Half::Ended;
+                Side::Downstream
+            }
+        };
+        env.actions.push_back(Action::Send(other, Part::End));
+        if tunnel.downstream == Half::Ended && tunnel.upstream == Half::Ended {
+            env.actions.push_back(Action::Release);
+            self.state = State::Flushing(Outcome::TunnelClosed);
+        }
+    }
+}

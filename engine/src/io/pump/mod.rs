@@ -1,0 +1,287 @@
+//! The monoio half of the seam: event loop, sockets, and the tasks that wait for them.
+//!
+//! Each connection has one task that waits until its socket is ready and then calls the shard ([`watch`]). The
+//! shard reads and writes by non-blocking system calls ([`socket`]), so the kernel never owns a buffer of ours;
+//! only readiness goes through the ring. Listeners ([`accept`]), the mailbox and the timer ([`alarm`]) are
+//! tasks of the same kind. [`driver`] chooses between io_uring and epoll.
+
+mod accept;
+mod alarm;
+mod driver;
+mod socket;
+mod sys;
+mod watch;
+
+use super::{Close, Interest, Io};
+use crate::keys::ConnKey;
+use crate::observe::RequestIds;
+use crate::settings::Address;
+use crate::shard::{Command, ListenerKind, Parts, Report, Shard, Start};
+use crate::snapshot::Snapshot;
+use crate::time::{Clock, Instant};
+use ringway_proto::chunk::SendQueue;
+use socket::{Accepted, Socket};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+use watch::Readiness;
+
+/// Runs a shard on this thread until it is told to stop.
+pub fn run(start: Start) {
+    let (index, reports) = (start.index, start.reports.clone());
+    let report = match driver::run(|driver| serve(start, driver)) {
+        Ok(()) => Report::Stopped { index },
+        Err(error) => Report::Failed { index, error: error.to_string() },
+    };
+    // Nobody listens any more when the process ends.
+    let _ = reports.send(report);
+}
+
+/// What the tasks of one shard share.
+struct Core {
+    shard: RefCell<Shard<Sockets>>,
+    clock: Rc<Clock>,
+    alarm: alarm::Alarm,
+    phase: Cell<Phase>,
+    /// What is listened on; shut down when the shard stops accepting.
+    listeners: RefCell<Vec<(Rc<Readiness>, ListenerKind)>>,
+    /// The main future, which waits for the end.
+    main: RefCell<Option<Waker>>,
+}
+
+/// How far the shard's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Draining,
+    Stopped,
+}
+
+/// The sockets of one shard, by the index of their connection's key.
+pub struct Sockets {
+    sockets: Vec<Option<Rc<Socket>>>,
+    core: Weak<Core>,
+    /// Sockets whose descriptor is still open, those included that are being closed.
+    open: Rc<Cell<usize>>,
+}
+
+async fn serve(start: Start, driver: String) -> io::Result<()> {
+    let open = Rc::new(Cell::new(0));
+    let clock = Rc::new(Clock::real());
+    let alarm = alarm::Alarm::new()?;
+    let wake = Readiness::new(start.wake.into())?;
+    let has_log = start.log.is_some();
+    let parts = Parts {
+        snapshot: Rc::new(Snapshot::new(start.settings)),
+        clock: Rc::clone(&clock),
+        counters: start.counters,
+        log: start.log,
+        ids: RequestIds::from_entropy(),
+    };
+    let core = Rc::new_cyclic(|core| Core {
+        shard: RefCell::new(Shard::new(
+            Sockets { sockets: Vec::new(), core: core.clone(), open: Rc::clone(&open) },
+            parts,
+        )),
+        clock,
+        alarm,
+        phase: Cell::new(Phase::Serving),
+        listeners: RefCell::default(),
+        main: RefCell::new(None),
+    });
+    for listener in start.listeners {
+        monoio::spawn(accept::accept(Rc::clone(&core), listener)?);
+    }
+    monoio::spawn(mailbox(Rc::clone(&core), wake, start.mailbox));
+    monoio::spawn(alarm::ring(Rc::clone(&core)));
+    if has_log {
+        core.alarm.every(LOG_FLUSH);
+    }
+    let _ = start.reports.send(Report::Ready { index: start.index, driver });
+    poll_fn(|cx| {
+        *core.main.borrow_mut() = Some(cx.waker().clone());
+        if core.phase.get() == Phase::Stopped && open.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    Ok(())
+}
+
+/// How long access log lines wait for company.
+const LOG_FLUSH: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Obeys the control thread.
+async fn mailbox(core: Rc<Core>, wake: Readiness, commands: crossbeam_channel::Receiver<Command>) {
+    loop {
+        wake.readable().await;
+        sys::drain(wake.fd());
+        while let Ok(command) = commands.try_recv() {
+            core.obey(command);
+        }
+        if core.phase.get() == Phase::Stopped {
+            return;
+        }
+    }
+}
+
+impl Core {
+    /// One turn of the shard. A panic in it ends the exchange that ran and nothing else; a panic while that is
+    /// cleaned up is the shard's own failure and ends it.
+    fn turn<T>(
+        &self,
+        key: Option<ConnKey>,
+        turn: impl FnOnce(&mut Shard<Sockets>, Instant) -> T,
+    ) -> Option<T> {
+        let now = self.clock.now();
+        let result = catch_unwind(AssertUnwindSafe(|| turn(&mut self.shard.borrow_mut(), now)));
+        let result = match (result, key) {
+            (Ok(value), _) => Some(value),
+            (Err(_), Some(key)) => {
+                self.shard.borrow_mut().on_panicked(now, key);
+                None
+            }
+            (Err(panic), None) => resume_unwind(panic),
+        };
+        self.after_turn(now);
+        result
+    }
+
+    fn after_turn(&self, now: Instant) {
+        let shard = self.shard.borrow();
+        if shard.has_log_lines() {
+            self.alarm.expect_tick(now);
+        }
+        self.alarm.set(now, shard.poll_timeout());
+        if self.phase.get() == Phase::Draining && shard.is_empty() {
+            drop(shard);
+            self.stop();
+        }
+    }
+
+    fn obey(&self, command: Command) {
+        match command {
+            Command::Drain { deadline } => {
+                if self.phase.get() == Phase::Serving {
+                    self.phase.set(Phase::Draining);
+                    self.alarm.stop_at(self.clock.now() + deadline);
+                    self.close_listeners();
+                    self.turn(None, |shard, now| shard.drain(now));
+                }
+            }
+            Command::Stop => self.stop(),
+            Command::FlushLog => self.shard.borrow_mut().flush_log(),
+        }
+    }
+
+    /// Cuts what still runs; the main future ends once every descriptor is closed.
+    fn stop(&self) {
+        if self.phase.replace(Phase::Stopped) == Phase::Stopped {
+            return;
+        }
+        self.close_listeners();
+        let now = self.clock.now();
+        {
+            let mut shard = self.shard.borrow_mut();
+            shard.stop(now);
+            shard.flush_log();
+        }
+        self.wake_main();
+    }
+
+    /// Ends accepting. What is in the accept queues already is served; a handshake that completes in this instant
+    /// is reset by the kernel. The tasks wake up, since a shut-down listener is ready for ever.
+    fn close_listeners(&self) {
+        for (listener, kind) in self.listeners.take() {
+            accept::finish(self, &listener, kind);
+        }
+    }
+
+    /// A descriptor was closed; the last one ends a stopped shard.
+    fn on_closed(&self) {
+        if self.phase.get() == Phase::Stopped {
+            self.wake_main();
+        }
+    }
+
+    fn wake_main(&self) {
+        if let Some(waker) = self.main.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sockets").field("open", &self.open.get()).finish_non_exhaustive()
+    }
+}
+
+impl Sockets {
+    fn socket(&self, conn: ConnKey) -> io::Result<&Rc<Socket>> {
+        let socket = self.sockets.get(conn.index()).and_then(Option::as_ref);
+        socket.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Gives a descriptor its place and its task.
+    fn insert(&mut self, conn: ConnKey, fd: std::os::fd::OwnedFd) -> io::Result<()> {
+        let socket = Rc::new(Socket::new(fd, Rc::clone(&self.open))?);
+        if self.sockets.len() <= conn.index() {
+            self.sockets.resize_with(conn.index() + 1, || None);
+        }
+        debug_assert!(self.sockets[conn.index()].is_none());
+        self.sockets[conn.index()] = Some(Rc::clone(&socket));
+        let core = self.core.upgrade().expect("the core outlives its shard");
+        monoio::spawn(watch::watch(core, socket, conn));
+        Ok(())
+    }
+}
+
+impl Io for Sockets {
+    type Accepted = Accepted;
+
+    fn adopt(&mut self, conn: ConnKey, accepted: Accepted) {
+        if let Err(error) = self.insert(conn, accepted.0) {
+            // Without a place in the event loop it behaves as if the peer had vanished.
+            log::warn!("a connection was dropped: {error}");
+        }
+    }
+
+    fn dial(&mut self, conn: ConnKey, address: &Address) -> io::Result<()> {
+        let fd = sys::connect(address)?;
+        self.insert(conn, fd)
+    }
+
+    fn dialed(&mut self, conn: ConnKey) -> io::Result<()> {
+        sys::take_error(self.socket(conn)?.fd())
+    }
+
+    #[inline]
+    fn receive(&mut self, conn: ConnKey, into: &mut [u8]) -> io::Result<usize> {
+        sys::receive(self.socket(conn)?.fd(), into)
+    }
+
+    #[inline]
+    fn transmit(&mut self, conn: ConnKey, queue: &SendQueue) -> io::Result<usize> {
+        sys::transmit(self.socket(conn)?.fd(), queue)
+    }
+
+    fn watch(&mut self, conn: ConnKey, interest: Interest) {
+        if let Ok(socket) = self.socket(conn) {
+            socket.set_interest(interest);
+        }
+    }
+
+    fn finish(&mut self, conn: ConnKey) {
+        if let Ok(socket) = self.socket(conn) {
+            sys::finish(socket.fd());
+        }
+    }
+
+    fn close(&mut self, conn: ConnKey, how: Close) {
+        if let Some(socket) = self.sockets.get_mut(conn.index()).and_then(Option::take) {
+            socket.close(how);
+        }
+    }
+}

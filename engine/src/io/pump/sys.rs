@@ -1,0 +1,168 @@
+//! System calls on sockets, each in one place with what it promises.
+
+use crate::limits::SLICES_PER_SEND;
+use crate::settings::Address;
+use ringway_proto::chunk::SendQueue;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// Receives what is there, without waiting, whatever mode the descriptor is in.
+#[inline]
+pub(super) fn receive(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `into` is valid for writes of its length, and the kernel writes no more than that.
+    let received = unsafe { libc::recv(fd, into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sends from the front of `queue`, without waiting and without SIGPIPE.
+#[inline]
+pub(super) fn transmit(fd: RawFd, queue: &SendQueue) -> io::Result<usize> {
+    let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; SLICES_PER_SEND];
+    let mut count = 0;
+    queue.visit(|slice| {
+        slices[count].write(libc::iovec { iov_base: slice.as_ptr().cast_mut().cast(), iov_len: slice.len() });
+        count += 1;
+        count < SLICES_PER_SEND
+    });
+    const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let sent = if count == 1 {
+        // SAFETY: the first element was written above.
+        let slice = unsafe { slices[0].assume_init() };
+        // SAFETY: the slice lies in `queue`, which is borrowed for the length of this call.
+        unsafe { libc::send(fd, slice.iov_base, slice.iov_len, FLAGS) }
+    } else {
+        // SAFETY: all-zero is a valid message header without address, slices and control data.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = slices.as_mut_ptr().cast();
+        message.msg_iovlen = count;
+        // SAFETY: the first `count` elements were written above, and what they point to lies in `queue`, which
+        // is borrowed for the length of this call; the kernel only reads it.
+        unsafe { libc::sendmsg(fd, &message, FLAGS) }
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Begins to connect; the descriptor becomes writable when that has ended.
+pub(super) fn connect(address: &Address) -> io::Result<OwnedFd> {
+    let (socket, address) = match address {
+        Address::Tcp(address) => {
+            let kind = Type::STREAM.nonblocking().cloexec();
+            let socket = Socket::new(Domain::for_address(*address), kind, Some(Protocol::TCP))?;
+            socket.set_tcp_nodelay(true)?;
+            (socket, SockAddr::from(*address))
+        }
+        Address::Unix(path) => {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+            (socket, SockAddr::unix(path)?)
+        }
+    };
+    match socket.connect(&address) {
+        Ok(()) => Ok(socket.into()),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket.into()),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a connect ended.
+pub(super) fn take_error(fd: RawFd) -> io::Result<()> {
+    let mut error: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `error` and `len` live for the call and have the size that the option writes.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut error).cast(), &raw mut len)
+    };
+    match (result, error) {
+        (0, 0) => Ok(()),
+        (0, error) => Err(io::Error::from_raw_os_error(error)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Accepts one connection: close-on-exec, or a process started later would hold it open.
+pub(super) fn accept(listener: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
+    // SAFETY: `try_init` gives a storage of the length it says; on success the descriptor is new and ours alone.
+    unsafe {
+        SockAddr::try_init(|address, len| {
+            let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            match libc::accept4(listener, address.cast(), len, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(OwnedFd::from_raw_fd(fd)),
+            }
+        })
+    }
+}
+
+/// Half-close: the peer sees that nothing more comes.
+pub(super) fn finish(fd: RawFd) {
+    // SAFETY: takes no memory. A connection that is gone already has nothing left to finish.
+    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+}
+
+/// Ends both directions in order; whatever waits for the descriptor wakes up.
+pub(super) fn shutdown(fd: RawFd) {
+    // SAFETY: takes no memory.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Resets a connection without closing its descriptor; whatever waits for it wakes up. A shutdown would tell the
+/// peer of a clean end first.
+pub(super) fn reset(fd: RawFd) {
+    // SAFETY: all-zero is a valid address; its family is set to the one that dissolves the association.
+    let mut address: libc::sockaddr = unsafe { std::mem::zeroed() };
+    address.sa_family = libc::AF_UNSPEC as libc::sa_family_t;
+    // SAFETY: `address` lives for the call and has the length that is given.
+    let result =
+        unsafe { libc::connect(fd, &raw const address, size_of::<libc::sockaddr>() as libc::socklen_t) };
+    if result != 0 {
+        // A Unix-domain socket has no reset to send.
+        shutdown(fd);
+    }
+}
+
+/// Makes the close of a connection a reset.
+pub(super) fn set_reset_on_close(fd: RawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let len = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: `linger` lives for the call and has the size that is given.
+    unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), len) };
+}
+
+/// Closes a descriptor that nobody uses any more.
+pub(super) fn close(fd: RawFd) {
+    // SAFETY: the caller took the descriptor out of its owner and gives it up here.
+    unsafe { libc::close(fd) };
+}
+
+/// Reads away what wakes a task.
+pub(super) fn drain(fd: RawFd) {
+    let mut bytes = [0; 64];
+    // SAFETY: `bytes` is valid for writes of its length. The descriptor is non-blocking.
+    while unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) } == bytes.len() as isize {}
+}
+
+/// A timer that is readable when it has gone off.
+pub(super) fn timer() -> io::Result<OwnedFd> {
+    // SAFETY: takes no memory; on success the descriptor is new and ours alone.
+    match unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: see above.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+/// Sets a timer to go off once, after `delay`.
+pub(super) fn set_timer(fd: RawFd, delay: Duration) {
+    // Zero would mean never.
+    let delay = delay.max(Duration::from_nanos(1));
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let value = libc::timespec {
+        tv_sec: libc::time_t::try_from(delay.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: delay.subsec_nanos().into(),
+    };
+    let spec = libc::itimerspec { it_interval: never, it_value: value };
+    // SAFETY: `spec` lives for the call; the old value is not asked for.
+    unsafe { libc::timerfd_settime(fd, 0, &raw const spec, std::ptr::null_mut()) };
+}

@@ -1,0 +1,39 @@
+//! Bounds that are not configured, and how they relate.
+//!
+//! What an operator may want to change is in [`crate::settings::Limits`]; what only we have a reason to change
+//! is here, with the relations that must hold between the constants.
+
+/// Bytes held by a send queue above which the side that fills it is paused. Counts memory, not payload.
+pub const QUEUE_HIGH_BYTES: usize = 64 * 1024;
+/// Bytes held by a send queue at or below which the paused side is resumed.
+pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
+/// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel.
+pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
+/// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
+pub const RECEIVES_PER_TURN: usize = 8;
+/// Slices of one vectored send.
+pub const SLICES_PER_SEND: usize = 32;
+/// Connections accepted from one listener in one turn.
+pub const ACCEPTS_PER_TURN: usize = 64;
+/// How long a listener waits after it ran out of descriptors or memory.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// Bytes of an unread request body that are read and dropped after an early answer, so that the connection can
+/// be used again or the client at least sees the answer.
+pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
+/// Interim (1xx) responses relayed for one request.
+pub const INTERIM_RESPONSES_MAX: u32 = 16;
+/// Entries of a ring's submission queue.
+pub const RING_ENTRIES: u32 = 4096;
+/// Entries of a ring's completion queue: an overflow stalls the ring until it is drained.
+pub const RING_COMPLETIONS: u32 = 65536;
+
+const _: () = {
+    // Hysteresis: with equal marks a slow reader would toggle its sender on every chunk.
+    assert!(QUEUE_LOW_BYTES < QUEUE_HIGH_BYTES);
+    // One large buffer must fit, or a body could never be received into an empty queue.
+    assert!(ringway_proto::chunk::LARGE_BYTES <= QUEUE_HIGH_BYTES);
+    // A dribbled byte takes a small buffer; one such buffer must not pause anybody.
+    assert!(ringway_proto::chunk::SMALL_BYTES <= QUEUE_LOW_BYTES);
+    // Each connection has at most two operations in flight (readable, writable) and their cancellations.
+    assert!(RING_COMPLETIONS >= 4 * RING_ENTRIES);
+};

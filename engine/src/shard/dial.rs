@@ -1,0 +1,140 @@
+//! Upstream connections: from the pool or dialed, given back or given up.
+
+use super::slots::{Role, Slot, Upstream};
+use super::{Life, Shard};
+use crate::conn::Connection;
+use crate::exchange::{Connected, Outcome, Provenance};
+use crate::io::{Close, Io};
+use crate::keys::{ConnKey, ExchangeKey};
+use crate::upstream::EndpointId;
+use std::rc::Rc;
+
+impl<I: Io> Shard<I> {
+    /// Gets an exchange a connection to an endpoint of `cluster`.
+    pub(super) fn open(&mut self, key: ExchangeKey, cluster: usize) {
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        let Some(endpoint) = self.upstreams.select(cluster, running.exchange.tried()) else {
+            return self.fail_exchange(key, Outcome::NoEndpoint);
+        };
+        running.exchange.on_selected(endpoint);
+        let is_raw = running.exchange.request().is_none();
+        match self.check_out(endpoint).filter(|_| !is_raw) {
+            Some(conn) => {
+                self.counters.upstream_reuses.add(1);
+                self.connect(key, conn, endpoint, Provenance::Reused);
+            }
+            None => self.dial(key, endpoint, is_raw),
+        }
+    }
+
+    fn check_out(&mut self, endpoint: EndpointId) -> Option<ConnKey> {
+        let conn = self.upstreams.endpoint_mut(endpoint).idle.check_out()?;
+        debug_assert!(self.conns.get(conn).is_some(), "what dies is taken out of its pool");
+        self.counters.upstream_idle.set(self.upstreams.idle_len() as u64);
+        Some(conn)
+    }
+
+    fn dial(&mut self, key: ExchangeKey, endpoint: EndpointId, is_raw: bool) {
+        let conn = if is_raw {
+            Connection::raw(self.pool.clone(), self.now)
+        } else {
+            Connection::client(Rc::clone(&self.snapshot.client_limits), self.pool.clone(), self.now)
+        };
+        let state = Upstream::Dialing { exchange: key, since: self.now };
+        let conn = self.conns.insert(Slot::new(conn, Role::Upstream { endpoint, state }));
+        if let Some(running) = self.exchanges.get_mut(key) {
+            running.upstream = Some(conn);
+        }
+        self.counters.upstream_connects.add(1);
+        match self.io.dial(conn, &self.upstreams.endpoint(endpoint).address) {
+            Ok(()) => self.touch(conn),
+            Err(error) => self.on_dial_failed(conn, key, &error),
+        }
+    }
+
+    /// A dial became writable: it succeeded or failed.
+    pub(super) fn on_dial_ended(&mut self, conn: ConnKey, key: ExchangeKey) {
+        match self.io.dialed(conn) {
+            Ok(()) => {
+                let Some(Role::Upstream { endpoint, .. }) = self.conns.get(conn).map(|slot| &slot.role)
+                else {
+                    return;
+                };
+                let endpoint = *endpoint;
+                self.connect(key, conn, endpoint, Provenance::Fresh);
+            }
+            Err(error) => self.on_dial_failed(conn, key, &error),
+        }
+    }
+
+    fn on_dial_failed(&mut self, conn: ConnKey, key: ExchangeKey, error: &std::io::Error) {
+        self.counters.upstream_connect_failures.add(1);
+        if let Some(running) = self.exchanges.get_mut(key) {
+            running.upstream = None;
+        }
+        self.close(conn, Close::Gentle);
+        // Out of descriptors, memory or ports: our trouble, and another endpoint would not help.
+        let is_local = matches!(
+            error.raw_os_error(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EADDRNOTAVAIL)
+        );
+        let outcome = if is_local { Outcome::LocalResources } else { Outcome::ConnectFailed };
+        log::debug!("connect failed: {error}");
+        self.fail_exchange(key, outcome);
+    }
+
+    /// The connection is ready for the exchange.
+    fn connect(&mut self, key: ExchangeKey, conn: ConnKey, endpoint: EndpointId, provenance: Provenance) {
+        let Some(slot) = self.conns.get_mut(conn) else { return };
+        slot.role = Role::Upstream { endpoint, state: Upstream::Busy { exchange: key } };
+        slot.conn.on_used(self.now);
+        if let Some(running) = self.exchanges.get_mut(key) {
+            running.upstream = Some(conn);
+        }
+        let text = Rc::clone(&self.upstreams.endpoint(endpoint).text);
+        let connected = Connected { endpoint, text: &text, provenance };
+        self.feed(key, |exchange, env| exchange.on_connected(connected, env));
+        self.relay_exchange(key);
+        self.touch(conn);
+    }
+
+    /// The exchange is done with its upstream connection: back to the pool, or closed.
+    pub(super) fn release_upstream(&mut self, key: ExchangeKey) {
+        let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) else {
+            return;
+        };
+        let Some(slot) = self.conns.get_mut(conn) else { return };
+        let Role::Upstream { endpoint, state } = &mut slot.role else { return };
+        let endpoint = *endpoint;
+        if slot.conn.is_reusable() && slot.conn.queue().is_empty() && self.life == Life::Serving {
+            *state = Upstream::Idle { since: self.now };
+            if let Some(surplus) = self.upstreams.endpoint_mut(endpoint).idle.check_in(conn) {
+                self.close(surplus, Close::Gentle);
+            }
+            self.counters.upstream_idle.set(self.upstreams.idle_len() as u64);
+            self.touch(conn);
+        } else if slot.conn.is_tunnel() && !slot.conn.is_failed() {
+            *state = Upstream::Closing { since: self.now };
+            self.touch(conn);
+        } else {
+            self.close(conn, Close::Gentle);
+        }
+    }
+
+    /// The exchange gives its upstream connection up in the middle.
+    pub(super) fn abandon_upstream(&mut self, key: ExchangeKey) {
+        if let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) {
+            self.close(conn, Close::Gentle);
+        }
+    }
+
+    /// An idle connection died, spoke or expired.
+    pub(super) fn discard_idle(&mut self, conn: ConnKey) {
+        if let Some(Role::Upstream { endpoint, .. }) = self.conns.get(conn).map(|slot| &slot.role) {
+            let endpoint = *endpoint;
+            self.upstreams.endpoint_mut(endpoint).idle.remove(conn);
+            self.counters.upstream_idle.set(self.upstreams.idle_len() as u64);
+            self.close(conn, Close::Gentle);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The end of an exchange: metrics, log, and its connections' next use.
+
+use super::Shard;
+use super::slots::{Running, Serving, Slot};
+use crate::exchange::{Exchange, Outcome};
+use crate::io::Io;
+use crate::keys::ExchangeKey;
+use crate::observe::Record;
+use ringway_proto::message::{Name, Version};
+
+impl<I: Io> Shard<I> {
+    /// Takes a finished exchange out: counted, logged, its connections freed.
+    pub(super) fn complete(&mut self, key: ExchangeKey) {
+        if self.exchanges.get(key).is_some_and(|running| running.upstream.is_some()) {
+            self.abandon_upstream(key);
+        }
+        let Some(Running { exchange, downstream, .. }) = self.exchanges.remove(key) else { return };
+        self.counters.exchanges_active.set(self.exchanges.len() as u64);
+        let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
+        self.counters.outcome(outcome as usize);
+        if let Some(status) = exchange.status() {
+            self.counters.response(status);
+        }
+        if exchange.attempts() > 1 {
+            self.counters.retries.add(u64::from(exchange.attempts() - 1));
+        }
+        if let Some(client) = self.conns.get_mut(downstream).and_then(Slot::client_mut) {
+            client.state = Serving::Waiting { since: self.now };
+        }
+        if outcome.fault() != crate::exchange::Fault::None {
+            log_failure(&exchange, outcome);
+        }
+        self.write_log(&exchange, outcome);
+    }
+
+    fn write_log(&mut self, exchange: &Exchange, outcome: Outcome) {
+        let Some(log) = &mut self.log else { return };
+        let facts = exchange.facts();
+        let times = facts.times;
+        let head = exchange.request();
+        let field = |name| head.and_then(|head| head.fields.get(name));
+        let endpoint = exchange.endpoint();
+        let status = exchange.status().unwrap_or_else(|| match outcome.fault() {
+            crate::exchange::Fault::None => 0,
+            _ => outcome.status(),
+        });
+        log.write(&Record {
+            unix_ms: self.clock.unix_ms(),
+            request_id: &facts.id,
+            peer: &facts.downstream.address,
+            method: head.map_or(b"-", |head| head.method_bytes()),
+            target: head.map_or(b"-", |head| head.received_target()),
+            host: head.map(|head| head.authority()),
+            protocol: match head.map(|head| head.version) {
+                None => "-",
+                Some(Version::Http10) => "HTTP/1.0",
+                Some(Version::Http11) => "HTTP/1.1",
+                Some(Version::Http2) => "HTTP/2",
+            },
+            status,
+            received_bytes: facts.traffic.received,
+            sent_bytes: facts.traffic.sent,
+            referer: field(Name::Referer),
+            user_agent: field(Name::UserAgent),
+            cluster: endpoint.map(|endpoint| &*self.upstreams.cluster(endpoint.cluster).name),
+            endpoint: endpoint.map(|endpoint| &*self.upstreams.endpoint(endpoint).text),
+            attempts: exchange.attempts(),
+            select_us: times.attempted.map(|attempted| attempted.micros_since(times.begun)),
+            connect_us: times
+                .attempted
+                .and_then(|attempted| times.connected.map(|connected| connected.micros_since(attempted))),
+            first_byte_us: times.first_byte.map(|first_byte| first_byte.micros_since(times.begun)),
+            total_us: self.now.micros_since(times.begun),
+            outcome: outcome.label(),
+            rule: exchange.rule().map(|rule| rule.word()),
+            downstream_request: facts.number,
+        });
+    }
+}
+
+/// One line for what somebody has to look at: our own faults loudly, a client's only when asked for.
+fn log_failure(exchange: &Exchange, outcome: Outcome) {
+    use crate::exchange::Fault;
+    let level = match outcome.fault() {
+        Fault::Local if outcome != Outcome::NoRoute => log::Level::Warn,
+        Fault::Upstream => log::Level::Info,
+        _ => log::Level::Debug,
+    };
+    if log::log_enabled!(level) {
+        let facts = exchange.facts();
+        let rule = exchange.rule().map_or("", |rule| rule.word());
+        log::log!(
+            level,
+            "{outcome} {rule} client={} request={}",
+            facts.downstream.address,
+            String::from_utf8_lossy(&facts.id)
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! One thread and all it owns: connections, exchanges, pools, timers. The only place where connections,
+//! exchanges and sockets meet.
+//!
+//! The pump calls [`Shard::on_accepted`], [`Shard::on_readable`], [`Shard::on_writable`] and
+//! [`Shard::on_timeout`]. Each is a turn: one thing is fed, everything it causes is drained, and then every
+//! connection that was touched is settled (flushed, closed, watched, timed). That order is written once, in
+//! [`turn`].
+//!
+//! Read [`slots`] (what is kept), [`turn`] (what happens in a turn), [`relay`] (parts between a connection and
+//! its exchange), [`dial`] (upstream connections), [`settle`] (how a turn ends), [`timers`], [`finish`].
+
+mod dial;
+mod finish;
+mod relay;
+mod settle;
+mod slots;
+mod start;
+mod timers;
+mod turn;
+
+pub use crate::keys::{ConnKey, ExchangeKey};
+pub use start::{Command, ListenerKind, ListenerSocket, Report, Start};
+
+use crate::exchange::{Action, Env};
+use crate::io::Io;
+use crate::keys::{ConnTag, ExchangeTag, Slab};
+use crate::observe::{Counters, LogSink, RequestIds};
+use crate::snapshot::Snapshot;
+use crate::time::calendar::HttpDate;
+use crate::time::wheel::Wheel;
+use crate::time::{Clock, Instant};
+use crate::upstream::Upstreams;
+use ringway_proto::chunk::Pool;
+use slots::{Running, Slot};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Runs a shard on this thread until it is told to stop.
+pub fn run(start: Start) {
+    crate::io::pump::run(start);
+}
+
+/// One shard.
+#[derive(Debug)]
+pub struct Shard<I: Io> {
+    io: I,
+    pool: Pool,
+    clock: Rc<Clock>,
+    /// The time of this turn.
+    now: Instant,
+    snapshot: Rc<Snapshot>,
+    upstreams: Upstreams,
+    conns: Slab<Slot, ConnTag>,
+    exchanges: Slab<Running, ExchangeTag>,
+    wheel: Wheel<ConnKey>,
+    /// What the exchange that is fed wants done.
+    actions: VecDeque<Action>,
+    /// Connections to settle before the turn ends.
+    touched: Vec<ConnKey>,
+    /// The exchange whose code runs; looked at only after a panic.
+    feeding: Option<ExchangeKey>,
+    ids: RequestIds,
+    date: Date,
+    counters: Arc<Counters>,
+    log: Option<LogSink>,
+    life: Life,
+    clients: usize,
+}
+
+/// Whether the shard takes new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    Serving,
+    /// It finishes what runs.
+    Draining,
+}
+
+/// The value of `Date`, made once a second.
+#[derive(Debug)]
+struct Date {
+    text: HttpDate,
+    valid_until: Instant,
+}
+
+/// What a shard is made of besides its [`Io`].
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub snapshot: Rc<Snapshot>,
+    /// The clock that the pump reads too.
+    pub clock: Rc<Clock>,
+    /// Its counters.
+    pub counters: Arc<Counters>,
+    /// Its access log.
+    pub log: Option<LogSink>,
+    /// Where request ids come from.
+    pub ids: RequestIds,
+}
+
+impl<I: Io> Shard<I> {
+    /// A shard without connections.
+    pub fn new(io: I, parts: Parts) -> Self {
+        let now = parts.clock.now();
+        Self {
+            io,
+            pool: Pool::new(),
+            now,
+            upstreams: Upstreams::new(&parts.snapshot.settings.clusters),
+            snapshot: parts.snapshot,
+            conns: Slab::default(),
+            exchanges: Slab::default(),
+            wheel: Wheel::new(),
+            actions: VecDeque::new(),
+            touched: Vec::new(),
+            feeding: None,
+            ids: parts.ids,
+            date: Date { text: HttpDate::new(parts.clock.unix_ms() / 1000), valid_until: now },
+            clock: parts.clock,
+            counters: parts.counters,
+            log: parts.log,
+            life: Life::Serving,
+            clients: 0,
+        }
+    }
+
+    /// The sockets.
+    pub fn io(&mut self) -> &mut I {
+        &mut self.io
+    }
+
+    /// Whether it takes new work.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Whether nothing is running and no client is connected.
+    pub fn is_empty(&self) -> bool {
+        self.clients == 0 && self.exchanges.is_empty()
+    }
+
+    /// Whether another client connection fits into this shard's share of the limit.
+    pub fn has_room(&self) -> bool {
+        self.clients < self.client_connections_max()
+    }
+
+    /// Connections of both sides.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Exchanges that are not over.
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// The buffers in use.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Whether access log lines wait to be handed over.
+    #[inline]
+    pub fn has_log_lines(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_empty())
+    }
+
+    /// Hands waiting access log lines over to the writer.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+    }
+
+    /// Accepting pauses for want of descriptors, memory or room.
+    pub fn count_accept_backoff(&self) {
+        self.counters.accept_backoffs.add(1);
+    }
+
+    /// When [`Shard::on_timeout`] is to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    fn client_connections_max(&self) -> usize {
+        let settings = &self.snapshot.settings;
+        settings.limits.connections.div_ceil(settings.workers.unwrap_or(1).max(1)).max(1)
+    }
+
+    /// Lets the exchange `key` look at its surroundings and note what it wants done.
+    #[inline]
+    fn feed(&mut self, key: ExchangeKey, feed: impl FnOnce(&mut crate::exchange::Exchange, &mut Env<'_>)) {
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        self.feeding = Some(key);
+        let mut env = Env {
+            now: self.now,
+            snapshot: &self.snapshot,
+            pool: &self.pool,
+            date: self.date.text.as_bytes(),
+            actions: &mut self.actions,
+        };
+        feed(&mut running.exchange, &mut env);
+        self.feeding = None;
+        self.perform(key);
+    }
+
+    fn update_date(&mut self) {
+        if self.now >= self.date.valid_until {
+            let unix_ms = self.clock.unix_ms();
+            self.date.text.update(unix_ms / 1000);
+            let left = std::time::Duration::from_millis(1000 - unix_ms % 1000);
+            self.date.valid_until = self.now + left;
+        }
+    }
+
+    fn touch(&mut self, key: ConnKey) {
+        if let Some(slot) = self.conns.get_mut(key)
+            && !slot.is_touched
+        {
+            slot.is_touched = true;
+            self.touched.push(key);
+        }
+    }
+}

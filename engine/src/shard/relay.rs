@@ -1,0 +1,241 @@
+//! Parts between a connection and its exchange, and what the exchange wants done with them.
+
+use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::{Life, Shard};
+use crate::exchange::{Action, Env, Exchange, Outcome, Refusal, Side};
+use crate::io::{Close, Io};
+use crate::keys::{ConnKey, ExchangeKey};
+use crate::limits::QUEUE_HIGH_BYTES;
+use ringway_proto::message::{Part, Reset};
+use std::rc::Rc;
+
+impl<I: Io> Shard<I> {
+    /// Moves on what was received on a connection.
+    pub(super) fn relay(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        match &slot.role {
+            Role::Downstream(Client { state: Serving::Busy { exchange }, .. })
+            | Role::Upstream { state: Upstream::Busy { exchange }, .. } => {
+                let exchange = *exchange;
+                self.relay_exchange(exchange);
+            }
+            Role::Downstream(Client { state: Serving::Waiting { .. }, .. }) => self.relay_waiting(key),
+            Role::Downstream(Client { state: Serving::Lingering { .. }, .. }) => self.relay_lingering(key),
+            // An idle connection has nothing to say: a FIN, an error and a byte all mean that it is used no more
+            // (RFC 9112 section 9.2: a byte there must never become somebody's response).
+            Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
+            Role::Upstream { state: Upstream::Dialing { .. } | Upstream::Closing { .. }, .. } => {}
+        }
+    }
+
+    /// Moves parts both ways until neither side has one that may be taken.
+    pub(super) fn relay_exchange(&mut self, key: ExchangeKey) {
+        loop {
+            let moved_up = self.relay_side(key, Side::Downstream);
+            let moved_down = self.relay_side(key, Side::Upstream);
+            if !moved_up && !moved_down {
+                break;
+            }
+        }
+        self.relay_endings(key);
+    }
+
+    /// Takes parts from one side as long as the exchange accepts them and the other side has room.
+    fn relay_side(&mut self, key: ExchangeKey, side: Side) -> bool {
+        let mut has_moved = false;
+        while let Some(part) = self.next_part(key, side) {
+            has_moved = true;
+            self.feed(key, |exchange, env| exchange.on_part(side, part, env));
+        }
+        has_moved
+    }
+
+    #[inline]
+    fn next_part(&mut self, key: ExchangeKey, side: Side) -> Option<Part> {
+        let running = self.exchanges.get(key)?;
+        if !running.exchange.accepts(side) {
+            return None;
+        }
+        let (from, to) = match side {
+            Side::Downstream => (Some(running.downstream), running.upstream),
+            Side::Upstream => (running.upstream, Some(running.downstream)),
+        };
+        let is_full = |slot: &Slot| slot.conn.queue().held_bytes() >= QUEUE_HIGH_BYTES;
+        if to.and_then(|to| self.conns.get(to)).is_some_and(is_full) {
+            return None;
+        }
+        self.conns.get_mut(from?)?.conn.poll_part()
+    }
+
+    /// Tells an exchange that a connection of its has ended, once everything that came before was relayed.
+    fn relay_endings(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        let (downstream, upstream) = (running.downstream, running.upstream);
+        let is_drained = |slot: &&Slot| slot.conn.undecoded_bytes() == 0;
+        if let Some(slot) = upstream.and_then(|key| self.conns.get(key)).filter(is_drained)
+            && slot.conn.is_failed()
+        {
+            self.feed(key, |exchange, env| {
+                exchange.on_part(Side::Upstream, Part::Reset(Reset::Truncated), env)
+            });
+        }
+        let Some(slot) = self.conns.get(downstream) else { return };
+        // A client that closes while it waits for its answer has left: the origin is spared the work. (A tunnel
+        // is half-closed by its End, an answer that is complete is sent all the same.)
+        let has_left = slot.conn.is_finished()
+            && self.exchanges.get(key).is_some_and(|running| running.exchange.is_waiting_for_origin());
+        if slot.conn.is_failed() || has_left {
+            self.feed(key, |exchange, env| exchange.on_downstream_gone(env));
+        }
+        self.touch_both(key);
+    }
+
+    /// A client's connection between requests: the next head begins an exchange.
+    pub(super) fn relay_waiting(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        match slot.conn.poll_part() {
+            Some(Part::Request(head)) => {
+                self.begin_exchange(key, |facts, number, ids, env| {
+                    Exchange::begin(head, facts, number, ids, env)
+                });
+            }
+            Some(Part::Reset(Reset::Malformed(rule))) => self.refuse(key, Refusal::Rule(rule)),
+            Some(_) => self.close(key, Close::Gentle),
+            None if slot.conn.is_finished() || slot.conn.is_failed() => self.close(key, Close::Gentle),
+            None => {}
+        }
+    }
+
+    /// Answers a client that did not manage to send a request, and ends its connection.
+    pub(super) fn refuse(&mut self, key: ConnKey, refusal: Refusal) {
+        self.begin_exchange(key, |facts, number, ids, env| {
+            Exchange::refused(facts, number, refusal, ids, env)
+        });
+    }
+
+    /// Begins the exchange of a raw connection.
+    pub(super) fn begin_tunnel(&mut self, key: ConnKey, listener: usize) {
+        let cluster = self.snapshot.tcp_cluster(listener);
+        self.begin_exchange(key, |facts, _, ids, env| Exchange::tunnel(facts, cluster, ids, env));
+    }
+
+    fn begin_exchange(
+        &mut self,
+        key: ConnKey,
+        make: impl FnOnce(
+            Rc<crate::exchange::Downstream>,
+            u64,
+            &mut crate::observe::RequestIds,
+            &mut Env<'_>,
+        ) -> Exchange,
+    ) {
+        let requests_max = self.snapshot.settings.limits.keepalive_requests;
+        let is_draining = self.life == Life::Draining;
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        let Some(client) = slot.client_mut() else { return };
+        client.requests += 1;
+        let (facts, number) = (Rc::clone(&client.facts), client.requests);
+        if is_draining || number >= requests_max {
+            slot.conn.set_last();
+        }
+        self.counters.requests.add(1);
+        let mut env = Env {
+            now: self.now,
+            snapshot: &self.snapshot,
+            pool: &self.pool,
+            date: self.date.text.as_bytes(),
+            actions: &mut self.actions,
+        };
+        let exchange = make(facts, number, &mut self.ids, &mut env);
+        let running = super::slots::Running { exchange, downstream: key, upstream: None };
+        let exchange = self.exchanges.insert(running);
+        self.counters.exchanges_active.set(self.exchanges.len() as u64);
+        if let Some(client) = self.conns.get_mut(key).and_then(Slot::client_mut) {
+            client.state = Serving::Busy { exchange };
+        }
+        self.perform(exchange);
+        self.relay_exchange(exchange);
+    }
+
+    /// What comes on a connection that ends is dropped until the client has closed it too.
+    fn relay_lingering(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        slot.conn.drop_received();
+        if slot.conn.is_finished() || slot.conn.is_failed() {
+            self.close(key, Close::Gentle);
+        }
+    }
+
+    /// Does what the exchange that was just fed wants done.
+    pub(super) fn perform(&mut self, key: ExchangeKey) {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Open { cluster } => self.open(key, cluster),
+                Action::Forward => self.forward(key),
+                Action::Send(side, part) => self.send(key, side, part),
+                Action::Release => self.release_upstream(key),
+                Action::Abandon => self.abandon_upstream(key),
+                Action::SetLast => {
+                    if let Some(slot) = self.downstream_mut(key) {
+                        slot.conn.set_last();
+                    }
+                }
+                Action::Cut => self.cut_downstream(key),
+            }
+        }
+    }
+
+    fn forward(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        let (Some(upstream), Some(head)) = (running.upstream, running.exchange.request()) else { return };
+        if let Some(slot) = self.conns.get_mut(upstream) {
+            if self.life == Life::Draining {
+                slot.conn.set_last();
+            }
+            slot.conn.send_request(self.now, head);
+        }
+        self.touch(upstream);
+    }
+
+    #[inline]
+    fn send(&mut self, key: ExchangeKey, side: Side, part: Part) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        let to = match side {
+            Side::Downstream => Some(running.downstream),
+            Side::Upstream => running.upstream,
+        };
+        let Some(to) = to else { return };
+        if let Some(slot) = self.conns.get_mut(to) {
+            slot.conn.send(self.now, part);
+        }
+        self.touch(to);
+    }
+
+    fn cut_downstream(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        let downstream = running.downstream;
+        self.complete(key);
+        self.close(downstream, Close::Reset);
+    }
+
+    fn downstream_mut(&mut self, key: ExchangeKey) -> Option<&mut Slot> {
+        let downstream = self.exchanges.get(key)?.downstream;
+        self.conns.get_mut(downstream)
+    }
+
+    /// Both connections of an exchange are to be settled.
+    pub(super) fn touch_both(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        let (downstream, upstream) = (running.downstream, running.upstream);
+        self.touch(downstream);
+        if let Some(upstream) = upstream {
+            self.touch(upstream);
+        }
+    }
+
+    /// The outcome of an exchange whose tunnel or request never had a chance to be answered.
+    pub(super) fn fail_exchange(&mut self, key: ExchangeKey, outcome: Outcome) {
+        self.feed(key, |exchange, env| exchange.on_connect_failed(outcome, env));
+        self.touch_both(key);
+    }
+}

@@ -1,0 +1,195 @@
+//! How a turn ends: every connection that was touched is flushed, resumed, closed, watched and timed.
+
+use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::{Life, Shard};
+use crate::io::{Close, Interest, Io};
+use crate::keys::ConnKey;
+use crate::limits::QUEUE_LOW_BYTES;
+use std::io::ErrorKind;
+
+impl<I: Io> Shard<I> {
+    /// Settles what was touched, and what that touches, until nothing is left.
+    pub(super) fn settle(&mut self) {
+        while let Some(key) = self.touched.pop() {
+            if let Some(slot) = self.conns.get_mut(key) {
+                slot.is_touched = false;
+                self.flush(key);
+                self.conclude(key);
+                self.watch(key);
+                self.arm(key);
+            }
+        }
+    }
+
+    /// Sends what is queued, as far as the socket takes it.
+    fn flush(&mut self, key: ConnKey) {
+        let mut has_sent = false;
+        while let Some(slot) = self.conns.get_mut(key) {
+            let queued = slot.conn.queue().len();
+            if queued == 0 || !slot.is_established() {
+                break;
+            }
+            match self.io.transmit(key, slot.conn.queue()) {
+                Ok(sent) => {
+                    has_sent = true;
+                    slot.conn.on_transmitted(self.now, sent);
+                    self.count_sent(key, sent);
+                    if sent < queued && sent < ringway_proto::chunk::LARGE_BYTES {
+                        break;
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
+                Err(_) => {
+                    self.on_transmit_failed(key);
+                    break;
+                }
+            }
+        }
+        if has_sent {
+            self.on_room(key);
+        }
+    }
+
+    fn count_sent(&self, key: ConnKey, sent: usize) {
+        let Some(slot) = self.conns.get(key) else { return };
+        match slot.role {
+            Role::Downstream(_) => self.counters.downstream_sent_bytes.add(sent as u64),
+            Role::Upstream { .. } => self.counters.upstream_sent_bytes.add(sent as u64),
+        }
+    }
+
+    /// Nothing more can be sent. What the peer sent before may still be readable, an origin's early answer above
+    /// all, so the receiving side decides how this ends.
+    fn on_transmit_failed(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        slot.conn.on_output_failed();
+        if matches!(slot.role, Role::Downstream(_)) {
+            slot.conn.on_failed();
+            self.relay(key);
+        }
+    }
+
+    /// There is room in the queue again: the other side of the exchange goes on.
+    fn on_room(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get(key) else { return };
+        if slot.conn.queue().held_bytes() > QUEUE_LOW_BYTES {
+            return;
+        }
+        let Some(exchange) = slot.exchange() else { return };
+        self.relay_exchange(exchange);
+    }
+
+    /// Ends what is due to end once the queue is empty.
+    fn conclude(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        if !slot.is_established() || !slot.conn.queue().is_empty() {
+            return;
+        }
+        if slot.conn.is_finish_due() {
+            slot.conn.on_output_finished();
+            self.io.finish(key);
+        }
+        match &slot.role {
+            Role::Downstream(Client { state: Serving::Busy { exchange }, .. }) => {
+                let exchange = *exchange;
+                let Some(running) = self.exchanges.get_mut(exchange) else { return };
+                running.exchange.on_flushed();
+                if running.exchange.outcome().is_some() {
+                    self.complete(exchange);
+                    self.after_exchange(key);
+                }
+            }
+            Role::Upstream { state: Upstream::Closing { .. }, .. } => self.close(key, Close::Gentle),
+            _ => {}
+        }
+    }
+
+    /// A client's exchange is over and everything was sent: the next request, or the end.
+    fn after_exchange(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        if slot.conn.is_failed() {
+            return self.close(key, Close::Gentle);
+        }
+        let is_over = slot.conn.must_close() || !slot.conn.is_reusable();
+        if is_over || (self.life == Life::Draining && slot.conn.undecoded_bytes() == 0) {
+            return self.close_client(key);
+        }
+        self.relay_waiting(key);
+        self.touch(key);
+    }
+
+    /// Ends a client's connection so that it can read everything we sent: closed at once when it has sent
+    /// nothing more, else half-closed, with the rest read and dropped for a while.
+    pub(super) fn close_client(&mut self, key: ConnKey) {
+        let now = self.now;
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        let is_clean = slot.conn.is_finished() || slot.conn.is_failed();
+        if is_clean || slot.conn.is_tunnel() {
+            return self.close(key, Close::Gentle);
+        }
+        let has_more = slot.conn.undecoded_bytes() > 0 || !slot.conn.is_receive_done() || self.has_bytes(key);
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        if !has_more {
+            return self.close(key, Close::Gentle);
+        }
+        slot.conn.drop_received();
+        if let Some(client) = slot.client_mut() {
+            client.state = Serving::Lingering { since: now };
+        }
+        slot.conn.finish();
+        self.touch(key);
+    }
+
+    /// Whether a close now would meet bytes that nobody has read, and so become a reset.
+    fn has_bytes(&mut self, key: ConnKey) -> bool {
+        let mut probe = [0; 1];
+        matches!(self.io.receive(key, &mut probe), Ok(1..))
+    }
+
+    /// Tells the pump what to watch the connection for from now on.
+    fn watch(&mut self, key: ConnKey) {
+        let wants_bytes = self.wants_bytes(key);
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        slot.conn.retain();
+        let is_established = slot.is_established();
+        let interest = Interest {
+            readable: wants_bytes && is_established,
+            writable: !slot.conn.queue().is_empty() || !is_established,
+        };
+        if interest != slot.interest {
+            slot.interest = interest;
+            self.io.watch(key, interest);
+        }
+    }
+
+    /// Whether bytes from this connection are of use now. A client that waits for its answer is watched all the
+    /// same, or we would not see it leave.
+    pub(super) fn wants_bytes(&self, key: ConnKey) -> bool {
+        let Some(slot) = self.conns.get(key) else { return false };
+        if !slot.conn.is_receiving() {
+            return false;
+        }
+        let Some(running) = slot.exchange().and_then(|exchange| self.exchanges.get(exchange)) else {
+            return true;
+        };
+        let other = match &slot.role {
+            Role::Downstream(_) => running.upstream,
+            Role::Upstream { .. } => Some(running.downstream),
+        };
+        let is_full = |slot: &Slot| slot.conn.queue().held_bytes() >= crate::limits::QUEUE_HIGH_BYTES;
+        !other.and_then(|other| self.conns.get(other)).is_some_and(is_full)
+    }
+
+    /// Closes a connection and forgets it.
+    pub(super) fn close(&mut self, key: ConnKey, how: Close) {
+        let Some(slot) = self.conns.remove(key) else { return };
+        if let Some((timer, _)) = slot.timer {
+            self.wheel.cancel(timer);
+        }
+        if let Role::Downstream(_) = slot.role {
+            self.clients -= 1;
+            self.counters.downstream_active.set(self.clients as u64);
+        }
+        self.io.close(key, how);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a shard keeps of each connection and each exchange.
+
+use crate::conn::Connection;
+use crate::exchange::{Downstream, Exchange};
+use crate::io::Interest;
+use crate::keys::{ConnKey, ExchangeKey};
+use crate::time::Instant;
+use crate::time::wheel::TimerId;
+use crate::upstream::EndpointId;
+use std::rc::Rc;
+
+/// A connection and what it is for.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) conn: Connection,
+    pub(super) role: Role,
+    /// What the pump was last told to watch.
+    pub(super) interest: Interest,
+    /// The armed timer and when it fires. A deadline that moves later leaves it alone: it fires, looks, and is
+    /// armed again. So a request costs no timer operation.
+    pub(super) timer: Option<(TimerId, Instant)>,
+    /// Whether it is in the list of connections to settle before the turn ends.
+    pub(super) is_touched: bool,
+}
+
+/// What a connection is for.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// A client's.
+    Downstream(Client),
+    /// Ours to an origin.
+    Upstream { endpoint: EndpointId, state: Upstream },
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) facts: Rc<Downstream>,
+    /// Requests begun.
+    pub(super) requests: u64,
+    pub(super) state: Serving,
+}
+
+/// Where a client's connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serving {
+    /// Between requests since then, or in the middle of a head.
+    Waiting { since: Instant },
+    /// In an exchange.
+    Busy { exchange: ExchangeKey },
+    /// Half-closed since then: what still comes is dropped, so that the client can read our answer before a
+    /// reset destroys it (RFC 9112 section 9.6).
+    Lingering { since: Instant },
+}
+
+/// Where an upstream connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upstream {
+    /// Being dialed for this exchange.
+    Dialing { exchange: ExchangeKey, since: Instant },
+    /// Serving this exchange.
+    Busy { exchange: ExchangeKey },
+    /// In the pool.
+    Idle { since: Instant },
+    /// Sending what is left of a tunnel, then closed.
+    Closing { since: Instant },
+}
+
+/// An exchange and its connections.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) exchange: Exchange,
+    pub(super) downstream: ConnKey,
+    pub(super) upstream: Option<ConnKey>,
+}
+
+impl Slot {
+    pub(super) fn new(conn: Connection, role: Role) -> Self {
+        Self { conn, role, interest: Interest::default(), timer: None, is_touched: false }
+    }
+
+    /// The exchange that runs on the connection.
+    #[inline]
+    pub(super) fn exchange(&self) -> Option<ExchangeKey> {
+        match &self.role {
+            Role::Downstream(Client { state: Serving::Busy { exchange }, .. })
+            | Role::Upstream {
+                state: Upstream::Busy { exchange } | Upstream::Dialing { exchange, .. },
+                ..
+            } => Some(*exchange),
+            _ => None,
+        }
+    }
+
+    /// Whether bytes can leave: not before the connection is established.
+    #[inline]
+    pub(super) fn is_established(&self) -> bool {
+        !matches!(self.role, Role::Upstream { state: Upstream::Dialing { .. }, .. })
+    }
+
+    #[inline]
+    pub(super) fn client_mut(&mut self) -> Option<&mut Client> {
+        match &mut self.role {
+            Role::Downstream(client) => Some(client),
+            Role::Upstream { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What each connection waits for, until when, and what happens then.
+//!
+//! A connection has one timer. Its deadline is worked out from what the connection and its exchange are doing;
+//! nothing is armed or cancelled per request as long as deadlines only move later.
+
+use super::Shard;
+use super::slots::{Client, Role, Serving, Slot, Upstream};
+use crate::exchange::{Outcome, Refusal, Timeout, Waits};
+use crate::io::{Close, Io};
+use crate::keys::{ConnKey, ExchangeKey};
+use crate::time::Instant;
+
+/// What happens when a deadline passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// The connection ends; nobody is owed an answer.
+    Close,
+    /// A request head was begun and not completed: 408.
+    Header,
+    /// The dial took too long.
+    Dial(ExchangeKey),
+    /// An idle upstream connection expired.
+    Expire,
+    /// The exchange is told.
+    Exchange(ExchangeKey, Timeout),
+}
+
+impl<I: Io> Shard<I> {
+    /// Arms the connection's timer if its deadline is earlier than what is armed.
+    pub(super) fn arm(&mut self, key: ConnKey) {
+        let Some((deadline, _)) = self.deadline(key) else { return };
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        match slot.timer {
+            Some((_, armed)) if armed <= deadline => {}
+            timer => {
+                if let Some((timer, _)) = timer {
+                    self.wheel.cancel(timer);
+                }
+                slot.timer = Some((self.wheel.insert(deadline, key), deadline));
+            }
+        }
+    }
+
+    /// The connection's timer fired.
+    pub(super) fn on_timer(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        slot.timer = None;
+        match self.deadline(key) {
+            Some((deadline, due)) if deadline <= self.now => self.on_due(key, due),
+            _ => {}
+        }
+        self.touch(key);
+    }
+
+    fn on_due(&mut self, key: ConnKey, due: Due) {
+        match due {
+            Due::Close => self.close(key, Close::Gentle),
+            Due::Header => self.refuse(key, Refusal::Outcome(Outcome::HeaderTimeout)),
+            Due::Expire => self.discard_idle(key),
+            Due::Dial(exchange) => {
+                self.counters.upstream_connect_failures.add(1);
+                self.abandon_upstream(exchange);
+                self.fail_exchange(exchange, Outcome::ConnectTimeout);
+            }
+            Due::Exchange(exchange, timeout) => {
+                self.feed(exchange, |exchange, env| exchange.on_timeout(timeout, env));
+                self.relay_exchange(exchange);
+                self.touch_both(exchange);
+            }
+        }
+    }
+
+    /// The earliest thing that this connection's clock decides.
+    fn deadline(&self, key: ConnKey) -> Option<(Instant, Due)> {
+        let slot = self.conns.get(key)?;
+        match &slot.role {
+            Role::Downstream(client) => self.client_deadline(slot, client),
+            Role::Upstream { endpoint, state } => {
+                let cluster = self.upstreams.cluster(endpoint.cluster);
+                match *state {
+                    Upstream::Dialing { exchange, since } => {
+                        Some((since + cluster.timeouts.connect, Due::Dial(exchange)))
+                    }
+                    Upstream::Idle { since } => Some((since + cluster.keepalive.idle_timeout, Due::Expire)),
+                    Upstream::Closing { since } => {
+                        Some((since + self.snapshot.settings.limits.write_idle, Due::Close))
+                    }
+                    Upstream::Busy { exchange } => self.upstream_deadline(slot, exchange, endpoint.cluster),
+                }
+            }
+        }
+    }
+
+    fn client_deadline(&self, slot: &Slot, client: &Client) -> Option<(Instant, Due)> {
+        let limits = &self.snapshot.settings.limits;
+        match client.state {
+            Serving::Lingering { since } => Some((since + limits.linger, Due::Close)),
+            Serving::Waiting { since } if slot.conn.is_head_begun() => {
+                Some((slot.conn.head_since().unwrap_or(since) + limits.header_timeout, Due::Header))
+            }
+            Serving::Waiting { since } if client.requests == 0 => {
+                Some((since + limits.header_timeout, Due::Close))
+            }
+            Serving::Waiting { since } => Some((since + limits.keepalive_idle, Due::Close)),
+            Serving::Busy { exchange } => self.busy_deadline(slot, exchange),
+        }
+    }
+
+    /// What the client's side of a running exchange waits for.
+    fn busy_deadline(&self, slot: &Slot, key: ExchangeKey) -> Option<(Instant, Due)> {
+        let running = self.exchanges.get(key)?;
+        let exchange = &running.exchange;
+        let limits = &exchange.snapshot().settings.limits;
+        let due = |at: Instant, timeout| Some((at, Due::Exchange(key, timeout)));
+        let writes = (!slot.conn.queue().is_empty())
+            .then(|| due(slot.conn.sent_at() + limits.write_idle, Timeout::DownstreamWrite))
+            .flatten();
+        let total = limits
+            .request_timeout
+            .and_then(|timeout| due(exchange.facts().times.begun + timeout, Timeout::Request))
+            .filter(|_| !matches!(exchange.waits(), Waits::Tunnel | Waits::Flush | Waits::Discard { .. }));
+        let upstream = running.upstream.and_then(|upstream| self.conns.get(upstream));
+        // While the origin does not take what the client sent, the client is not the one who is late.
+        let is_origin_behind = upstream.is_some_and(|slot| !slot.conn.queue().is_empty());
+        let body = || {
+            let since =
+                upstream.map_or(slot.conn.received_at(), |up| up.conn.sent_at().max(slot.conn.received_at()));
+            (!is_origin_behind).then(|| due(since + limits.body_idle, Timeout::Body)).flatten()
+        };
+        let wait = match exchange.waits() {
+            Waits::FirstByte { request_ended: false, expecting: true } => {
+                let since = exchange.facts().times.connected.unwrap_or(self.now);
+                due(since + limits.expect_timeout, Timeout::Expect)
+            }
+            Waits::FirstByte { request_ended: false, .. } | Waits::Response { request_ended: false } => {
+                body()
+            }
+            Waits::Discard { since } => due(since + limits.linger, Timeout::Linger),
+            Waits::Tunnel => {
+                let other = upstream.map_or(Instant::ZERO, |up| up.conn.sent_at().max(up.conn.received_at()));
+                let moved = slot.conn.sent_at().max(slot.conn.received_at()).max(other);
+                due(moved + limits.tunnel_idle, Timeout::TunnelIdle)
+            }
+            Waits::Connect { .. } | Waits::FirstByte { .. } | Waits::Response { .. } | Waits::Flush => None,
+        };
+        [writes, total, wait].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// What the origin's side of a running exchange waits for.
+    fn upstream_deadline(&self, slot: &Slot, key: ExchangeKey, cluster: usize) -> Option<(Instant, Due)> {
+        let running = self.exchanges.get(key)?;
+        let exchange = &running.exchange;
+        let timeouts = &self.upstreams.cluster(cluster).timeouts;
+        let due = |at: Instant, timeout| Some((at, Due::Exchange(key, timeout)));
+        if !slot.conn.queue().is_empty() {
+            let write_idle = exchange.snapshot().settings.limits.write_idle;
+            return due(slot.conn.sent_at() + write_idle, Timeout::UpstreamWrite);
+        }
+        let since = slot.conn.sent_at().max(slot.conn.received_at());
+        match exchange.waits() {
+            Waits::FirstByte { request_ended: true, .. } => {
+                due(slot.conn.sent_at() + timeouts.first_byte, Timeout::FirstByte)
+            }
+            Waits::Response { .. } => {
+                let client = self.conns.get(running.downstream)?;
+                // While the client does not take what came, the origin is not the one who is late.
+                let is_client_behind = !client.conn.queue().is_empty();
+                let since = since.max(client.conn.sent_at());
+                (!is_client_behind)
+                    .then(|| due(since + timeouts.between_bytes, Timeout::BetweenBytes))
+                    .flatten()
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What happens in a turn: feed one, drain all, settle.
+
+use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::{Life, ListenerKind, Shard};
+use crate::conn::Connection;
+use crate::exchange::{Downstream, Exchange, Outcome};
+use crate::io::{Close, Io, PeerAddress};
+use crate::keys::ConnKey;
+use crate::limits::RECEIVES_PER_TURN;
+use crate::time::Instant;
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+/// Whether a receive left something in the socket.
+enum Received {
+    /// The buffer was filled: there may be more.
+    Full,
+    /// Nothing more for now, or for ever.
+    Dry,
+}
+
+impl<I: Io> Shard<I> {
+    /// A client connected.
+    pub fn on_accepted(
+        &mut self,
+        now: Instant,
+        kind: ListenerKind,
+        accepted: I::Accepted,
+        peer: PeerAddress,
+    ) -> ConnKey {
+        self.begin_turn(now);
+        self.clients += 1;
+        self.counters.downstream_accepted.add(1);
+        self.counters.downstream_active.set(self.clients as u64);
+        let facts = Rc::new(self.downstream(kind, peer));
+        let conn = match kind {
+            ListenerKind::Http { .. } => {
+                Connection::server(Rc::clone(&self.snapshot.server_limits), self.pool.clone(), now)
+            }
+            ListenerKind::Tcp { .. } => Connection::raw(self.pool.clone(), now),
+        };
+        let client = Client { facts, requests: 0, state: Serving::Waiting { since: now } };
+        let key = self.conns.insert(Slot::new(conn, Role::Downstream(client)));
+        self.io.adopt(key, accepted);
+        if let ListenerKind::Tcp { index } = kind {
+            self.begin_tunnel(key, index);
+        }
+        self.touch(key);
+        self.settle();
+        key
+    }
+
+    /// Bytes, or the end of them, are there.
+    pub fn on_readable(&mut self, now: Instant, key: ConnKey) {
+        self.begin_turn(now);
+        for _ in 0..RECEIVES_PER_TURN {
+            if !self.conns.get(key).is_some_and(|slot| slot.interest.readable) {
+                break;
+            }
+            let received = self.receive(key);
+            self.relay(key);
+            if matches!(received, Received::Dry) || !self.wants_bytes(key) {
+                break;
+            }
+        }
+        self.touch(key);
+        self.settle();
+    }
+
+    /// There is room to send, or a dial ended.
+    pub fn on_writable(&mut self, now: Instant, key: ConnKey) {
+        self.begin_turn(now);
+        let Some(slot) = self.conns.get(key) else { return };
+        if let Role::Upstream { state: Upstream::Dialing { exchange, .. }, .. } = slot.role {
+            self.on_dial_ended(key, exchange);
+        }
+        self.touch(key);
+        self.settle();
+    }
+
+    /// Time passed: every deadline up to now is looked at.
+    pub fn on_timeout(&mut self, now: Instant) {
+        self.begin_turn(now);
+        while let Some(key) = self.wheel.poll_expired(now) {
+            self.on_timer(key);
+            self.settle();
+        }
+    }
+
+    /// No new connections or requests from now on; what runs may end.
+    pub fn drain(&mut self, now: Instant) {
+        self.begin_turn(now);
+        self.life = Life::Draining;
+        for key in self.conns.keys() {
+            let Some(slot) = self.conns.get_mut(key) else { continue };
+            slot.conn.set_last();
+            match &slot.role {
+                Role::Downstream(Client { state: Serving::Waiting { .. }, .. })
+                    if !slot.conn.is_head_begun() =>
+                {
+                    self.close_client(key);
+                }
+                Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
+                _ => {}
+            }
+            self.touch(key);
+        }
+        self.settle();
+    }
+
+    /// Cuts everything that still runs.
+    pub fn stop(&mut self, now: Instant) {
+        self.begin_turn(now);
+        self.life = Life::Draining;
+        for key in self.conns.keys() {
+            if let Some(exchange) = self.conns.get(key).and_then(Slot::exchange) {
+                self.feed(exchange, |exchange, env| exchange.on_aborted(Outcome::Stopped, env));
+                self.complete(exchange);
+            }
+            self.close(key, Close::Gentle);
+        }
+        self.settle();
+    }
+
+    /// The turn of this connection panicked: what ran is discarded, everything else goes on.
+    pub fn on_panicked(&mut self, now: Instant, key: ConnKey) {
+        self.counters.panics.add(1);
+        self.begin_turn(now);
+        self.actions.clear();
+        let feeding = self.feeding.take().or_else(|| self.conns.get(key).and_then(Slot::exchange));
+        match feeding {
+            Some(exchange) => {
+                self.feed(exchange, Exchange::on_panicked);
+                self.touch_both(exchange);
+            }
+            None => self.close(key, Close::Reset),
+        }
+        self.settle();
+    }
+
+    fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
+        self.update_date();
+    }
+
+    fn receive(&mut self, key: ConnKey) -> Received {
+        let mut vacant = self.pool.large();
+        let received = self.io.receive(key, vacant.spare());
+        let Some(slot) = self.conns.get_mut(key) else { return Received::Dry };
+        match received {
+            Ok(0) => slot.conn.on_finished(self.now),
+            Ok(len) => {
+                let is_full = len == vacant.capacity();
+                vacant.fill(len);
+                slot.conn.on_received(self.now, vacant.freeze());
+                if is_full {
+                    return Received::Full;
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => slot.conn.on_failed(),
+        }
+        Received::Dry
+    }
+
+    fn downstream(&self, kind: ListenerKind, peer: PeerAddress) -> Downstream {
+        let (ListenerKind::Http { index: listener } | ListenerKind::Tcp { index: listener }) = kind;
+        let trusted = &self.snapshot.settings.forwarding.trusted;
+        match peer {
+            PeerAddress::Ip(address) => {
+                let ip = address.ip().to_canonical();
+                Downstream {
+                    address: ip.to_string().into(),
+                    port: address.port(),
+                    is_trusted: trusted.iter().any(|range| range.contains(ip)),
+                    scheme: "http",
+                    listener,
+                }
+            }
+            PeerAddress::Unix => {
+                Downstream { address: "unix".into(), port: 0, is_trusted: false, scheme: "http", listener }
+            }
+        }
+    }
+}
