@@ -1,10 +1,9 @@
 //! The codec, byte by byte and part by part.
 
 mod exchange;
+mod properties;
 mod threats;
 mod wire;
-
-#![allow(dead_code, reason = "helpers for the tests that follow")]
 
 use super::*;
 use crate::message::Status;
@@ -64,7 +63,7 @@ impl End {
         while let Some(part) = self.codec.poll_part() {
             words.add(&part);
         }
-        words.text
+        words.end()
     }
 
     pub(super) fn send(&mut self, part: Part) -> &mut Self {
@@ -134,11 +133,68 @@ impl Words {
         }
     }
 
+    pub(super) fn end(mut self) -> String {
+        if self.is_data {
+            self.text.push(']');
+        }
+        self.text
+    }
+
     fn add_fields(&mut self, fields: &crate::message::Fields) {
         for field in fields.iter() {
             self.text += &format!(" {}={}", field.name.escape_ascii(), field.value.escape_ascii());
         }
     }
+}
+
+/// A relay of one exchange: what a server receives goes out of a client, and back.
+pub(super) struct Relay {
+    pub(super) server: End,
+    pub(super) client: End,
+}
+
+impl Relay {
+    pub(super) fn new() -> Self {
+        Self { server: End::server(), client: End::client() }
+    }
+
+    /// What the origin sees of the request.
+    pub(super) fn request(&mut self, bytes: &str) -> String {
+        self.server.codec.on_received(Chunk::from(bytes.as_bytes().to_vec()));
+        while let Some(part) = self.server.codec.poll_part() {
+            self.client.send(part);
+        }
+        self.client.sent()
+    }
+
+    /// What the client sees of the response.
+    pub(super) fn response(&mut self, bytes: &str) -> String {
+        self.client.codec.on_received(Chunk::from(bytes.as_bytes().to_vec()));
+        while let Some(part) = self.client.codec.poll_part() {
+            self.server.send(part);
+        }
+        self.server.sent()
+    }
+
+    /// What the client sees of the end of the origin's connection.
+    pub(super) fn response_end(&mut self) -> String {
+        self.client.codec.on_finished();
+        self.response("")
+    }
+}
+
+/// What the origin sees of this request.
+pub(super) fn relayed_request(bytes: &str) -> String {
+    Relay::new().request(bytes)
+}
+
+/// What the client sees of this response to this request.
+pub(super) fn relayed_response(request: &str, response: &str) -> String {
+    let mut relay = Relay::new();
+    relay.request(request);
+    let mut seen = relay.response(response);
+    seen += &relay.response_end();
+    seen
 }
 
 /// The parts of a request as a server receives them.
