@@ -4,6 +4,7 @@ pub mod conn;
 pub mod exchange;
 pub mod io;
 pub mod keys;
+pub mod lifecycle;
 pub mod limits;
 pub mod observe;
 pub mod phase;

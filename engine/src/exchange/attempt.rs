@@ -28,6 +28,9 @@ impl Exchange {
     /// Asks for a connection.
     pub(super) fn open(&mut self, cluster: usize, env: &mut Env<'_>) {
         self.attempts += 1;
+        if let Some(before) = self.endpoint.take() {
+            self.tried.push(before.endpoint);
+        }
         self.facts.times.attempted = Some(env.now);
         self.facts.times.connected = None;
         self.state = State::Attempting { cluster, since: env.now };
@@ -37,7 +40,6 @@ impl Exchange {
     /// The shard chose an endpoint and is getting a connection to it.
     pub fn on_selected(&mut self, endpoint: EndpointId) {
         self.endpoint = Some(endpoint);
-        self.tried.push(endpoint.endpoint);
     }
 
     /// The connection that was asked for is ready: the request goes out, with what was sent before if this is

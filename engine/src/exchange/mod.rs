@@ -242,10 +242,10 @@ impl Exchange {
         matches!(self.state, State::Flushing(_))
     }
 
-    /// Whether the request is complete as far as it goes and only the origin can move things on: a client that
-    /// closes now has left.
+    /// Whether an answer is owed and the origin is the one to give it: a client that closes now has left. (A raw
+    /// connection owes no answer: what came before its end is still relayed.)
     pub fn is_waiting_for_origin(&self) -> bool {
-        matches!(self.state, State::Attempting { .. } | State::Relaying(_))
+        self.request.is_some() && matches!(self.state, State::Attempting { .. } | State::Relaying(_))
     }
 
     /// What it waits for, with the time from which a time-out counts where that is not a connection's activity.

@@ -34,8 +34,10 @@ pub(super) struct Control {
     _quit: UnixStream,
 }
 
+type Answer = fn(&Sender<Request>) -> String;
+
 /// What can be said, and what answers it.
-const COMMANDS: &[(&str, fn(&Sender<Request>) -> String)] = &[
+const COMMANDS: &[(&str, Answer)] = &[
     ("ping", |_| "pong\n".into()),
     ("status text", |requests| status(requests, super::Status::to_text)),
     ("status json", |requests| status(requests, super::Status::to_json)),

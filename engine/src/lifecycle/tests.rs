@@ -51,10 +51,10 @@ fn obey(mut start: Start) {
             match byte[0] {
                 b'?' => client.write_all(&[b'0' + start.index as u8]).unwrap(),
                 b'h' => {
+                    start.counters.downstream_active.add(1);
                     client.write_all(b"h").unwrap();
                     client.set_nonblocking(true).unwrap();
                     held.push(client);
-                    start.counters.downstream_active.add(1);
                 }
                 b'p' => panic!("as the client wished"),
                 b'r' => return,

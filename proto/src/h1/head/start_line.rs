@@ -3,7 +3,7 @@
 use super::field_line::line_end;
 use crate::message::{Method, Status, Target, TargetForm, Version};
 use crate::rules::Rule;
-use crate::scan::{self, Simd, find};
+use crate::scan::{self, Simd, end_of, simd};
 use crate::span::Span;
 
 /// `method SP target SP version`.
@@ -44,10 +44,9 @@ pub(super) fn plain_request_line<S: Simd>(
         _ => return None,
     };
     let target_at = at + method_len + 1;
-    let target_len = find(&bytes[target_at..], |block| simd.target_stops(block));
-    let target_end = target_at + target_len;
+    let target_end = end_of::<S, simd::Target>(simd, bytes, target_at);
     let version = plain_version(bytes.get(target_end..)?)?;
-    if target_len > target_bytes_max {
+    if target_end - target_at > target_bytes_max {
         return None;
     }
     let whole = Span::new(target_at, target_end);
@@ -81,7 +80,7 @@ pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Op
     }
     let code = digits.iter().fold(0, |code, &digit| code * 10 + u16::from(digit));
     let reason_at = at + 13;
-    let reason_end = reason_at + find(&bytes[reason_at..], |block| simd.value_stops(block));
+    let reason_end = end_of::<S, simd::Value>(simd, bytes, reason_at);
     if bytes.get(reason_end..)?.first_chunk::<2>() != Some(b"\r\n") {
         return None;
     }
