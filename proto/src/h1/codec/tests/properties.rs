@@ -21,14 +21,23 @@ const REQUESTS: &[&str] = &[
 /// A request and what an origin may answer to it, or not.
 const RESPONSES: &[(&str, &str)] = &[
     (GET, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
-    (GET, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-    (GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\n\r\n0\r\n0\r\nX-Sum: 1\r\nX-More:  2 \r\n\r\n"),
+    (
+        GET,
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        GET,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\n\r\n0\r\n0\r\nX-Sum: 1\r\nX-More:  2 \r\n\r\n",
+    ),
     (GET, "HTTP/1.1 200 OK\r\n\r\nuntil\r\n\r\nclose"),
     (GET, "HTTP/1.0 200\r\nSet-Cookie: a\r\nConnection: keep-alive\r\nSet-Cookie: b\r\n\r\nx"),
     (HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
     (GET, "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\nContent-Length: 5\r\n\r\n"),
     (GET, "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
-    (UPGRADE, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nraw\r\n\r\n"),
+    (
+        UPGRADE,
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nraw\r\n\r\n",
+    ),
     ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nraw\r\n\r\n"),
     (GET, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
 ];
@@ -151,7 +160,8 @@ fn every_cut_of_every_stream_gives_the_same_parts() {
 
 #[test]
 fn the_corpus_says_what_it_should() {
-    let requests: Vec<String> = (0..REQUESTS.len()).map(|index| heard(index, stream(index), core::iter::empty())).collect();
+    let requests: Vec<String> =
+        (0..REQUESTS.len()).map(|index| heard(index, stream(index), core::iter::empty())).collect();
     assert_eq!(requests[1], "GET /1 Empty Host=a . GET /2 Empty Host=a Connection=close .");
     assert_eq!(
         requests[3],
@@ -222,17 +232,18 @@ fn message(start: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8
     })
 }
 
-/// The parts, without the fields that frame: those may move and be spelled anew.
+/// The parts, without the fields that frame: those may move, be spelled anew, and be added to an empty PUT.
 fn end_to_end(mut parts: Vec<Part>) -> String {
     let mut words = Words::default();
     for part in &mut parts {
-        if let Part::Request(RequestHead { fields, .. }) | Part::Response(ResponseHead { fields, .. }) = part {
+        if let Part::Request(RequestHead { fields, .. }) | Part::Response(ResponseHead { fields, .. }) = part
+        {
             fields.remove(Name::ContentLength);
             fields.remove(Name::TransferEncoding);
         }
         words.add(part);
     }
-    words.end()
+    words.end().replace("Length(0)", "Empty")
 }
 
 fn decoded(mut codec: Codec, bytes: &[u8]) -> Vec<Part> {
@@ -257,7 +268,8 @@ fn encoded(mut end: End, parts: Vec<Part>) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    // `PROPTEST_CASES` sets how many.
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases * 8, ..ProptestConfig::default() })]
 
     #[test]
     fn every_stream_in_any_pieces_gives_the_same_parts_however_broken(
@@ -267,8 +279,14 @@ proptest! {
     ) {
         let mut bytes = stream(index).to_vec();
         mutate(&mut bytes, edits);
-        let whole = heard(index, &bytes, core::iter::empty());
-        prop_assert_eq!(heard(index, &bytes, pieces.into_iter()), whole);
+        let mut whole = heard(index, &bytes, core::iter::empty());
+        let mut cut = heard(index, &bytes, pieces.into_iter());
+        // A line that never ends may be refused before or because the connection ends in it.
+        if cut.ends_with("!Truncated") {
+            cut.truncate(cut.rfind('!').unwrap());
+            whole.truncate(whole.rfind('!').unwrap_or_default());
+        }
+        prop_assert_eq!(cut, whole);
     }
 
     #[test]
@@ -282,7 +300,7 @@ proptest! {
 
     #[test]
     fn a_request_that_is_sent_is_received_as_it_was(
-        bytes in message("(GET|PUT|DELETE|HEAD|BREW) /[!-\"$-~]{0,20} HTTP/1.1\r\nHost: [a-z]{1,9}"),
+        bytes in message("(GET|PUT|DELETE|HEAD|BREW) /[!-\"$-~]{0,20} HTTP/1\\.1\r\nHost: [a-z]{1,9}"),
     ) {
         let server = || End::server().codec;
         let sent = encoded(End::client(), decoded(server(), &bytes));
@@ -292,11 +310,13 @@ proptest! {
 
     #[test]
     fn a_response_that_is_sent_is_received_as_it_was(
-        bytes in message("HTTP/1.[01] (200|206|299|404|503) [ -~]{0,10}"),
+        mut bytes in message("HTTP/1\\.[01] (200|206|299|404|503) [ -~]{0,10}"),
         request in select(vec![GET, "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"]),
     ) {
-        let is_broken = bytes.starts_with(b"HTTP/1.0") && bytes.windows(9).any(|name| name == b"Transfer-");
-        prop_assume!(!is_broken);
+        if bytes.windows(9).any(|name| name == b"Transfer-") {
+            // Refused in HTTP/1.0.
+            bytes[7] = b'1';
+        }
         let client = || End::asking(GET).codec;
         let server = || { let mut server = End::server(); server.receive(request); server };
         let sent = encoded(server(), decoded(client(), &bytes));
