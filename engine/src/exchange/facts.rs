@@ -1,5 +1,6 @@
 //! What is noted along the way for log and metrics.
 
+use crate::observe::RequestId;
 use crate::time::Instant;
 use std::rc::Rc;
 
@@ -25,12 +26,32 @@ pub struct Facts {
     pub downstream: Rc<Downstream>,
     /// Which request of its connection this is, from 1.
     pub number: u64,
-    /// The request id, taken over or made.
-    pub id: Box<[u8]>,
+    /// The request id.
+    pub id: Id,
     /// When things happened.
     pub times: Times,
     /// How much moved.
     pub traffic: Traffic,
+}
+
+/// A request id, made here or taken over from a trusted client.
+#[derive(Clone, Debug)]
+pub enum Id {
+    /// Made here.
+    Made(RequestId),
+    /// As the client gave it.
+    Taken(Box<[u8]>),
+}
+
+impl std::ops::Deref for Id {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Made(id) => id,
+            Self::Taken(id) => id,
+        }
+    }
 }
 
 /// When things happened. `None` for what did not.

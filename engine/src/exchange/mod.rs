@@ -19,7 +19,7 @@ mod state;
 mod tunnel;
 
 pub use attempt::{Connected, Provenance};
-pub use facts::{Downstream, Facts, Times, Traffic};
+pub use facts::{Downstream, Facts, Id, Times, Traffic};
 pub use outcome::{Fault, Outcome};
 pub use request::Refusal;
 

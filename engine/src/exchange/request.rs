@@ -1,7 +1,7 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
 use super::state::{Expect, Half, Relay, State};
-use super::{Action, Downstream, Env, Exchange, Facts, Outcome, Replay, Side, Times, Traffic};
+use super::{Action, Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
 use crate::observe::RequestIds;
 use crate::phase::fields::apply;
@@ -21,8 +21,8 @@ impl Exchange {
         ids: &mut RequestIds,
         env: &mut Env<'_>,
     ) -> Self {
-        let mut exchange = Self::new(downstream, number, env);
-        exchange.facts.id = request_id(&head, &exchange.facts.downstream, ids);
+        let id = request_id(&head, &downstream, ids);
+        let mut exchange = Self::new(downstream, number, id, env);
         exchange.request = Some(head);
         if let Err(refusal) = exchange.run_request_phases(env) {
             exchange.refuse(refusal, env);
@@ -38,8 +38,7 @@ impl Exchange {
         ids: &mut RequestIds,
         env: &mut Env<'_>,
     ) -> Self {
-        let mut exchange = Self::new(downstream, number, env);
-        exchange.facts.id = Box::new(ids.make());
+        let mut exchange = Self::new(downstream, number, Id::Made(ids.make()), env);
         exchange.refuse(refusal, env);
         env.actions.push_front(Action::SetLast);
         exchange.state = State::Flushing(exchange.ending());
@@ -53,13 +52,12 @@ impl Exchange {
         ids: &mut RequestIds,
         env: &mut Env<'_>,
     ) -> Self {
-        let mut exchange = Self::new(downstream, 1, env);
-        exchange.facts.id = Box::new(ids.make());
+        let mut exchange = Self::new(downstream, 1, Id::Made(ids.make()), env);
         exchange.open(cluster, env);
         exchange
     }
 
-    fn new(downstream: Rc<Downstream>, number: u64, env: &Env<'_>) -> Self {
+    fn new(downstream: Rc<Downstream>, number: u64, id: Id, env: &Env<'_>) -> Self {
         let times = Times { begun: env.now, connected: None, attempted: None, first_byte: None };
         Self {
             state: State::Flushing(Outcome::Internal),
@@ -73,7 +71,7 @@ impl Exchange {
             endpoint: None,
             attempts: 0,
             status: None,
-            facts: Facts { downstream, number, id: Box::default(), times, traffic: Traffic::default() },
+            facts: Facts { downstream, number, id, times, traffic: Traffic::default() },
         }
     }
 
@@ -115,8 +113,10 @@ impl Exchange {
         } else {
             head.fields.remove(Name::Expect);
         }
-        let allowed: Vec<&[u8]> = route.upgrades.iter().map(|token| &**token).collect();
-        head.upgrade = upgrade::wanted(head, &allowed).map(Into::into);
+        if head.fields.has(Name::Upgrade) {
+            let allowed: Vec<&[u8]> = route.upgrades.iter().map(|token| &**token).collect();
+            head.upgrade = upgrade::wanted(head, &allowed).map(Into::into);
+        }
         let takes_trailers = hop_by_hop::takes_trailers(&head.fields);
         hop_by_hop::strip_request(&mut head.fields)?;
         if takes_trailers {
@@ -234,10 +234,10 @@ impl From<NoRoute> for Refusal {
 }
 
 /// An id that the client gave is kept when it can do no harm in a log; else one is made.
-fn request_id(head: &RequestHead, downstream: &Downstream, ids: &mut RequestIds) -> Box<[u8]> {
+fn request_id(head: &RequestHead, downstream: &Downstream, ids: &mut RequestIds) -> Id {
     match head.fields.get(Name::XRequestId) {
-        Some(id) if downstream.is_trusted && crate::observe::is_acceptable(id) => id.into(),
-        _ => Box::new(ids.make()),
+        Some(id) if downstream.is_trusted && crate::observe::is_acceptable(id) => Id::Taken(id.into()),
+        _ => Id::Made(ids.make()),
     }
 }
 
