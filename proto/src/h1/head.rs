@@ -17,9 +17,9 @@ use crate::chunk::Chunk;
 use crate::message::fields::Entry;
 use crate::message::{Fields, Method, Name, Status, Target, Version};
 use crate::rules::Rule;
-use crate::scan::{Backend, Simd, Work};
+use crate::scan::Backend;
 use crate::span::Span;
-use field_lines::{Section, Taken, field_lines};
+use field_lines::{Section, TakeLines, Taken};
 use start_line::{
     METHOD_BYTES_MAX, RequestLine, StatusLine, plain_request_line, plain_status_line, request_line,
     status_line,
@@ -138,7 +138,11 @@ impl HeadParser {
     /// # Errors
     /// The leftmost rule that is broken; the parser must not be asked again.
     pub fn on_request_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        self.backend.run(OnRequestBytes(Received { bytes: within(bytes, limits), limits }, self))
+        let bytes = within(bytes, limits);
+        if !self.is_worth_a_look(bytes) || !self.begin_request(bytes, limits)? {
+            return self.more(bytes, limits);
+        }
+        self.take_fields(bytes, limits)
     }
 
     /// Looks at `bytes`, everything received of this response head so far.
@@ -146,7 +150,11 @@ impl HeadParser {
     /// # Errors
     /// As [`HeadParser::on_request_bytes`].
     pub fn on_response_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        self.backend.run(OnResponseBytes(Received { bytes: within(bytes, limits), limits }, self))
+        let bytes = within(bytes, limits);
+        if !self.is_worth_a_look(bytes) || !self.begin_response(bytes)? {
+            return self.more(bytes, limits);
+        }
+        self.take_fields(bytes, limits)
     }
 
     /// Looks at `bytes`, everything received of this trailer section so far (RFC 9112 section 7.1.2): field
@@ -155,8 +163,12 @@ impl HeadParser {
     /// # Errors
     /// [`Rule::Trailer`], whatever is wrong with them.
     pub fn on_trailer_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let looked =
-            self.backend.run(OnTrailerBytes(Received { bytes: within(bytes, limits), limits }, self));
+        let bytes = within(bytes, limits);
+        let looked = if self.is_worth_a_look(bytes) {
+            self.take_fields(bytes, limits)
+        } else {
+            self.more(bytes, limits)
+        };
         looked.map_err(|_| Rule::Trailer)
     }
 
@@ -197,7 +209,7 @@ impl HeadParser {
 
     /// Whether the line that stopped the parser is complete now, or has grown to twice its length: then what
     /// came of it is checked, in amortised linear time, rather than buffered up to the limit.
-    #[inline(always)]
+    #[inline]
     fn is_worth_a_look(&self, bytes: &[u8]) -> bool {
         let fresh = || bytes.get(self.searched as usize..).unwrap_or_default();
         bytes.len() >= self.retry_at as usize || fresh().contains(&b'\n')
@@ -205,8 +217,7 @@ impl HeadParser {
 
     /// Notes that the line at `line_at` is not complete.
     #[cold]
-    fn more(&mut self, received: Received<'_>) -> Result<Option<usize>, Rule> {
-        let Received { bytes, limits } = received;
+    fn more(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
         if bytes.len() >= self.retry_at as usize {
             let unparsed = bytes.len() - self.line_at as usize;
             let retry_at = bytes.len() + unparsed.max(RETRY_BYTES_MIN);
@@ -240,110 +251,48 @@ impl HeadParser {
         Ok(())
     }
 
-    /// Takes the request line byte by byte, with empty lines before it; `false` when more bytes are needed.
-    #[inline(never)]
-    fn begin_request_carefully(&mut self, received: Received<'_>) -> Result<bool, Rule> {
-        self.skip_empty_lines(received.bytes)?;
-        let found = request_line(received.bytes, self.line_at as usize, received.limits.target)?;
+    /// Whether the request line is taken; `false` when more bytes are needed.
+    #[inline]
+    fn begin_request(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<bool, Rule> {
+        let Start::Awaited { .. } = self.start else { return Ok(true) };
+        if let Some((line, next)) =
+            plain_request_line(self.backend, bytes, self.line_at as usize, limits.target)
+        {
+            return Ok(self.begin(Start::Request(line), next));
+        }
+        self.skip_empty_lines(bytes)?;
+        let found = request_line(bytes, self.line_at as usize, limits.target)?;
         Ok(found.is_some_and(|(line, next)| self.begin(Start::Request(line), next)))
     }
 
-    /// Takes the status line byte by byte; `false` when more bytes are needed.
-    #[inline(never)]
-    fn begin_response_carefully(&mut self, received: Received<'_>) -> Result<bool, Rule> {
-        let found = status_line(received.bytes, self.line_at as usize)?;
+    /// Whether the status line is taken; `false` when more bytes are needed.
+    #[inline]
+    fn begin_response(&mut self, bytes: &[u8]) -> Result<bool, Rule> {
+        let Start::Awaited { .. } = self.start else { return Ok(true) };
+        let at = self.line_at as usize;
+        let found = match plain_status_line(self.backend, bytes, at) {
+            Some(found) => Some(found),
+            None => status_line(bytes, at)?,
+        };
         Ok(found.is_some_and(|(line, next)| self.begin(Start::Response(line), next)))
     }
 
-    #[inline(always)]
+    #[inline]
     fn begin(&mut self, start: Start, next: usize) -> bool {
         self.start = start;
         self.line_at = next as u32;
         true
     }
 
-    #[inline(always)]
-    fn take_fields<S: Simd>(&mut self, simd: S, received: Received<'_>) -> Result<Option<usize>, Rule> {
-        let mut section =
-            Section { list: &mut self.list, noted: &mut self.noted, fields_max: received.limits.fields };
-        match field_lines(simd, received.bytes, self.line_at as usize, &mut section)? {
+    #[inline]
+    fn take_fields(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
+        let section = Section { list: &mut self.list, noted: &mut self.noted, fields_max: limits.fields };
+        match self.backend.run(TakeLines { bytes, at: self.line_at as usize, section })? {
             Taken::All(len) => Ok(Some(len)),
             Taken::UpTo(line_at) => {
                 self.line_at = line_at as u32;
-                self.more(received)
+                self.more(bytes, limits)
             }
-        }
-    }
-}
-
-/// What was received of a head so far, as far as it may belong to it.
-#[derive(Clone, Copy)]
-struct Received<'a> {
-    bytes: &'a [u8],
-    limits: &'a HeadLimits,
-}
-
-struct OnRequestBytes<'a>(Received<'a>, &'a mut HeadParser);
-
-impl Work for OnRequestBytes<'_> {
-    type Output = Result<Option<usize>, Rule>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let Self(received, parser) = self;
-        if !parser.is_worth_a_look(received.bytes) {
-            return parser.more(received);
-        }
-        if let Start::Awaited { .. } = parser.start {
-            let at = parser.line_at as usize;
-            let is_begun = match plain_request_line(simd, received.bytes, at, received.limits.target) {
-                Some((line, next)) => parser.begin(Start::Request(line), next),
-                None => parser.begin_request_carefully(received)?,
-            };
-            if !is_begun {
-                return parser.more(received);
-            }
-        }
-        parser.take_fields(simd, received)
-    }
-}
-
-struct OnResponseBytes<'a>(Received<'a>, &'a mut HeadParser);
-
-impl Work for OnResponseBytes<'_> {
-    type Output = Result<Option<usize>, Rule>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let Self(received, parser) = self;
-        if !parser.is_worth_a_look(received.bytes) {
-            return parser.more(received);
-        }
-        if let Start::Awaited { .. } = parser.start {
-            let is_begun = match plain_status_line(simd, received.bytes, parser.line_at as usize) {
-                Some((line, next)) => parser.begin(Start::Response(line), next),
-                None => parser.begin_response_carefully(received)?,
-            };
-            if !is_begun {
-                return parser.more(received);
-            }
-        }
-        parser.take_fields(simd, received)
-    }
-}
-
-struct OnTrailerBytes<'a>(Received<'a>, &'a mut HeadParser);
-
-impl Work for OnTrailerBytes<'_> {
-    type Output = Result<Option<usize>, Rule>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Self::Output {
-        let Self(received, parser) = self;
-        if parser.is_worth_a_look(received.bytes) {
-            parser.take_fields(simd, received)
-        } else {
-            parser.more(received)
         }
     }
 }

@@ -17,7 +17,7 @@ mod sse42;
 mod swar;
 
 use core::sync::atomic::{AtomicU8, Ordering};
-pub(crate) use simd::{BLOCK_BYTES, LANE_BYTES, Lane, Simd, Work, end_of, stops_at};
+pub(crate) use simd::{BLOCK_BYTES, LANE_BYTES, Lane, Simd, Work, block_stops, last_stops};
 
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
 #[inline]
@@ -118,13 +118,25 @@ impl Backend {
     /// Number of field value bytes at the front.
     #[inline]
     pub fn value(self, bytes: &[u8]) -> usize {
-        self.run(simd::EndOf(bytes, 0, simd::Value))
+        self.value_end(bytes, 0)
     }
 
     /// Number of request target bytes at the front.
     #[inline]
     pub fn target(self, bytes: &[u8]) -> usize {
-        self.run(simd::EndOf(bytes, 0, simd::Target))
+        self.target_end(bytes, 0)
+    }
+
+    /// Where the field value bytes that begin at `at` end.
+    #[inline]
+    pub(crate) fn value_end(self, bytes: &[u8], at: usize) -> usize {
+        self.run(simd::EndOf(bytes, at, simd::Value))
+    }
+
+    /// Where the request target bytes that begin at `at` end.
+    #[inline]
+    pub(crate) fn target_end(self, bytes: &[u8], at: usize) -> usize {
+        self.run(simd::EndOf(bytes, at, simd::Target))
     }
 
     /// Does `work` with these instructions.
@@ -180,7 +192,9 @@ mod tests {
 
     fn expected(lane: &Lane) -> [LaneMask; 5] {
         let mask = |is_set: &dyn Fn(usize, u8) -> bool| {
-            lane.iter().enumerate().fold(0, |mask, (at, &byte)| mask | (LaneMask::from(is_set(at, byte)) << at))
+            lane.iter()
+                .enumerate()
+                .fold(0, |mask, (at, &byte)| mask | (LaneMask::from(is_set(at, byte)) << at))
         };
         [
             mask(&|_, byte| !is_value_byte(byte)),
@@ -200,7 +214,11 @@ mod tests {
                 for mut lane in fillers.chain([LOWER, upper]) {
                     lane[place] = byte;
                     for backend in Backend::all() {
-                        assert_eq!(backend.run(Look(&lane)), expected(&lane), "{backend:?} {byte:#x} at {place}");
+                        assert_eq!(
+                            backend.run(Look(&lane)),
+                            expected(&lane),
+                            "{backend:?} {byte:#x} at {place}"
+                        );
                     }
                 }
             }

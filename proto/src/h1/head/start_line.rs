@@ -3,7 +3,7 @@
 use super::field_line::line_end;
 use crate::message::{Method, Status, Target, TargetForm, Version};
 use crate::rules::Rule;
-use crate::scan::{self, Simd, end_of, simd};
+use crate::scan::{self, Backend};
 use crate::span::Span;
 
 /// `method SP target SP version`.
@@ -28,9 +28,8 @@ pub(super) const METHOD_BYTES_MAX: usize = 32;
 
 /// The request line at `at`, when it has a usual method, a target in origin-form and a version that we know,
 /// and the next line; everything else is left to [`request_line`].
-#[inline(always)]
-pub(super) fn plain_request_line<S: Simd>(
-    simd: S,
+pub(super) fn plain_request_line(
+    backend: Backend,
     bytes: &[u8],
     at: usize,
     target_bytes_max: usize,
@@ -44,7 +43,7 @@ pub(super) fn plain_request_line<S: Simd>(
         _ => return None,
     };
     let target_at = at + method_len + 1;
-    let target_end = end_of::<S, simd::Target>(simd, bytes, target_at);
+    let target_end = backend.target_end(bytes, target_at);
     let version = plain_version(bytes.get(target_end..)?)?;
     if target_end - target_at > target_bytes_max {
         return None;
@@ -56,7 +55,7 @@ pub(super) fn plain_request_line<S: Simd>(
 }
 
 /// The version that `rest` begins with, when a space is before it and CRLF behind.
-#[inline(always)]
+#[inline]
 fn plain_version(rest: &[u8]) -> Option<Version> {
     match rest.first_chunk::<11>()? {
         b" HTTP/1.1\r\n" => Some(Version::Http11),
@@ -67,8 +66,7 @@ fn plain_version(rest: &[u8]) -> Option<Version> {
 
 /// The status line at `at`, when it is of HTTP/1.1 and has a reason, and the next line; everything else is left
 /// to [`status_line`].
-#[inline(always)]
-pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
+pub(super) fn plain_status_line(backend: Backend, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
     let line = bytes.get(at..)?;
     let &[.., a, b, c, b' '] = line.first_chunk::<13>()? else { return None };
     let digits = [a, b, c].map(|byte| byte.wrapping_sub(b'0'));
@@ -80,7 +78,7 @@ pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Op
     }
     let code = digits.iter().fold(0, |code, &digit| code * 10 + u16::from(digit));
     let reason_at = at + 13;
-    let reason_end = end_of::<S, simd::Value>(simd, bytes, reason_at);
+    let reason_end = backend.value_end(bytes, reason_at);
     if bytes.get(reason_end..)?.first_chunk::<2>() != Some(b"\r\n") {
         return None;
     }
