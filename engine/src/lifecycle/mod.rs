@@ -17,6 +17,7 @@ mod status;
 mod supervisor;
 
 pub use listen::Bound;
+pub use resources::default_workers;
 pub use server::{Server, StartError, Stop, Stopped};
 pub use status::{ShardStatus, Status};
 

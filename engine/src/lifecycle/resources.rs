@@ -13,9 +13,10 @@ pub(super) fn allowed_cores() -> Vec<usize> {
     if cores.is_empty() { vec![0] } else { cores }
 }
 
-/// How many shards keep the allowed CPU time busy: one per core, fewer when the control group's quota is
-/// smaller, rounded up.
-pub(super) fn default_workers(cores: usize) -> usize {
+/// How many shards a server has that is not told: one per core that this thread may run on, fewer when the
+/// control group's CPU quota is smaller, rounded up.
+pub fn default_workers() -> usize {
+    let cores = allowed_cores().len();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let quota = quota_cores(&groups, Path::new("/sys/fs/cgroup"));
     quota.map_or(cores, |quota| quota.min(cores)).max(1)
@@ -112,6 +113,6 @@ mod tests {
     #[test]
     fn this_machine_has_cores() {
         let cores = allowed_cores();
-        assert!((1..=cores.len()).contains(&default_workers(cores.len())));
+        assert!((1..=cores.len()).contains(&default_workers()));
     }
 }

@@ -3,7 +3,7 @@
 use super::control::ControlSocket;
 use super::listen::Bound;
 use super::shards::Program;
-use super::signals;
+use super::signals::{self, Forwarding};
 use super::status::Status;
 use super::supervisor::{Request, Supervisor};
 use crate::settings::{Address, Settings};
@@ -23,6 +23,7 @@ pub struct Server {
     /// Carries nothing: it disconnects when the server has stopped.
     ended: Receiver<Infallible>,
     last: Arc<OnceLock<(Stopped, Status)>>,
+    signals: OnceLock<Forwarding>,
 }
 
 /// How a server is asked to stop.
@@ -104,7 +105,7 @@ impl Server {
             drop::<Sender<Infallible>>(ending);
         };
         thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(StartError::Thread)?;
-        Ok(Self { bound, requests, ended, last })
+        Ok(Self { bound, requests, ended, last, signals: OnceLock::new() })
     }
 
     /// Where the server listens: HTTP first, each in the order of the settings.
@@ -112,15 +113,23 @@ impl Server {
         &self.bound
     }
 
-    /// Handles the process's signals until the server has stopped, by a signal or otherwise.
+    /// Handles the process's signals from now on, as long as the server is not dropped: whoever announces that
+    /// the server is there, and is stopped by a signal in return, needs them handled before.
     ///
     /// TERM stops gracefully, INT at once, a second INT ends the process; USR1 reopens logs; HUP and USR2 are
-    /// ignored with a line in the log. After this returns those signals stay without effect.
-    pub fn wait(&self) -> Stopped {
-        let forwarding = signals::forward(self.requests.clone());
-        if let Err(error) = &forwarding {
-            log::error!("signals cannot be handled: {error}");
+    /// ignored with a line in the log. Afterwards those signals stay without effect.
+    pub fn handle_signals(&self) {
+        if self.signals.get().is_none() {
+            match signals::forward(self.requests.clone()) {
+                Ok(forwarding) => _ = self.signals.set(forwarding),
+                Err(error) => log::error!("signals cannot be handled: {error}"),
+            }
         }
+    }
+
+    /// [Handles signals](Self::handle_signals) until the server has stopped, by a signal or otherwise.
+    pub fn wait(&self) -> Stopped {
+        self.handle_signals();
         self.wait_stopped()
     }
 

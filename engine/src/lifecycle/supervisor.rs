@@ -66,7 +66,7 @@ impl Supervisor {
     pub(super) fn start(settings: Settings, program: Program) -> Result<Self, StartError> {
         resources::raise_descriptor_limit(settings.limits.connections);
         let cores = resources::allowed_cores();
-        let workers = settings.workers.unwrap_or_else(|| resources::default_workers(cores.len())).max(1);
+        let workers = settings.workers.unwrap_or_else(resources::default_workers).max(1);
         let listening = listen::listen(&settings, workers)?;
         let log = LogWriter::start(&settings.access_log.target, settings.access_log.format);
         let log = log.map_err(StartError::Log)?;

@@ -317,25 +317,17 @@ fn a_dropped_server_is_stopped() {
 fn signals_reopen_the_log_and_stop() {
     use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
     use signal_hook::low_level::raise;
-    // Until `wait` has its handlers, these must not end the tests.
-    for signal in [SIGHUP, SIGTERM, SIGUSR1, SIGUSR2] {
-        signal_hook::flag::register(signal, Arc::default()).unwrap();
-    }
     let dir = TempDir::new();
     let path = dir.path("access.log");
     let access_log = AccessLog { target: LogTarget::File(path.clone()), format: LogFormat::Json };
     let server = server(Settings { access_log, ..settings(1) });
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| server.wait());
-        fs::remove_file(&path).unwrap();
-        eventually("the log was opened anew", || {
-            raise(SIGUSR1).unwrap();
-            path.exists()
-        });
-        raise(SIGHUP).unwrap();
-        raise(SIGUSR2).unwrap();
-        assert_eq!(ask(&server, b'?'), b"0");
-        raise(SIGTERM).unwrap();
-        assert_eq!(waiting.join().unwrap(), Stopped::Drained);
-    });
+    server.handle_signals();
+    fs::remove_file(&path).unwrap();
+    raise(SIGUSR1).unwrap();
+    eventually("the log was opened anew", || path.exists());
+    raise(SIGHUP).unwrap();
+    raise(SIGUSR2).unwrap();
+    assert_eq!(ask(&server, b'?'), b"0");
+    raise(SIGTERM).unwrap();
+    assert_eq!(server.wait(), Stopped::Drained);
 }
