@@ -6,7 +6,7 @@ use super::head::HeadLimits;
 use super::input::{HeadReader, Input, Section};
 use super::{CodecLimits, encode};
 use crate::chunk::{Chunk, Pool, SendQueue};
-use crate::message::{Body, Fields, Part};
+use crate::message::{Body, Fields};
 use crate::rules::{Rule, hop_by_hop};
 
 /// Finds the end of received content.
@@ -25,9 +25,13 @@ pub(super) enum BodyDecoder {
 pub(super) enum Decoded {
     /// More bytes are needed.
     More,
-    Part(Part),
-    /// This part, or nothing, and the content is complete.
-    Last(Option<Part>),
+    Data(Chunk),
+    /// The content is complete with these.
+    LastData(Chunk),
+    /// The content is complete, and these stood behind it.
+    Trailers(Fields),
+    /// The content is complete.
+    Over,
 }
 
 impl BodyDecoder {
@@ -59,15 +63,15 @@ impl BodyDecoder {
             Self::Length(left) => {
                 let len = input.front().len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= len as u64;
-                let data = Part::Data(input.take(len));
-                Ok(if *left == 0 { Decoded::Last(Some(data)) } else { Decoded::Part(data) })
+                let data = input.take(len);
+                Ok(if *left == 0 { Decoded::LastData(data) } else { Decoded::Data(data) })
             }
-            Self::UntilClose => Ok(Decoded::Part(Part::Data(input.take(input.front().len())))),
+            Self::UntilClose => Ok(Decoded::Data(input.take(input.front().len()))),
             Self::Chunked(chunks) => {
                 let bounds = limits.chunked(body_bytes_max);
                 match poll_chunks(chunks, input, &bounds)? {
                     Step::More => Ok(Decoded::More),
-                    Step::Data(len) => Ok(Decoded::Part(Part::Data(input.take(len)))),
+                    Step::Data(len) => Ok(Decoded::Data(input.take(len))),
                     Step::Last => {
                         *self = Self::Trailers;
                         poll_trailers(input, heads, limits, pool)
@@ -99,7 +103,7 @@ fn poll_trailers(
     // Nearly always there are none.
     if !heads.is_begun() && input.front().starts_with(b"\r\n") {
         input.skip(2);
-        return Ok(Decoded::Last(None));
+        return Ok(Decoded::Over);
     }
     let bounds = HeadLimits { bytes: limits.trailer_bytes, ..limits.head.clone() };
     let Some(received) = heads.poll(Section::Trailers, input, &bounds, pool)? else {
@@ -107,7 +111,7 @@ fn poll_trailers(
     };
     let mut fields = heads.parser.take_trailers(received);
     hop_by_hop::strip_trailers(&mut fields);
-    Ok(Decoded::Last((!fields.is_empty()).then_some(Part::Trailers(fields))))
+    Ok(if fields.is_empty() { Decoded::Over } else { Decoded::Trailers(fields) })
 }
 
 /// Marks the end of content that is sent.

@@ -204,7 +204,7 @@ impl Codec {
     /// The next part of the message under way, or of the next message when it may begin.
     #[inline]
     pub fn poll_part(&mut self) -> Option<Part> {
-        let polled = match self.receive {
+        match self.receive {
             Receive::Head => match self.role {
                 Role::Server => self.poll_request(),
                 Role::Client => self.poll_response(),
@@ -212,43 +212,53 @@ impl Codec {
             Receive::Body(_) => self.poll_body(),
             Receive::End => {
                 self.on_received_end();
-                Ok(Some(Part::End))
+                Some(Part::End)
             }
-            Receive::Tunnel => Ok(self.poll_tunnel()),
+            Receive::Tunnel => self.poll_tunnel(),
             Receive::Idle => self.poll_surplus(),
-            Receive::Over => Ok(None),
-        };
-        polled.unwrap_or_else(|reset| {
-            self.give_up();
-            Some(Part::Reset(reset))
-        })
+            Receive::Over => None,
+        }
     }
 
     /// Sends a part: a server a response's, a client a request's, both a tunnel's. What does not fit the state
     /// of the exchange is a fault of ours and ignored. `End` of a tunnel is the connection's half-close.
     #[inline]
     pub fn send(&mut self, part: Part, out: &mut SendQueue) {
-        match (part, &mut self.send) {
-            (Part::Response(head), Send::Idle | Send::Head) if self.role == Role::Server => {
-                self.send_response(&head, out);
-            }
-            (Part::Request(head), Send::Idle) if self.role == Role::Client => self.send_request(&head, out),
-            (Part::Data(data), Send::Body(body)) => {
-                if let Err(LengthBroken) = body.put_data(data, out) {
-                    self.exchange.reuse = Reuse::No;
-                }
-            }
-            (Part::Trailers(fields), Send::Body(body)) => body.put_trailers(&fields, out),
-            (Part::End, Send::Body(body)) => match body.put_end(out) {
-                Ok(()) => self.on_sent_end(),
-                Err(LengthBroken) => self.give_up_both(),
+        match part {
+            Part::Request(head) => self.send_request(&head, out),
+            Part::Response(head) => self.send_response(&head, out),
+            Part::Data(data) => self.send_data(data, out),
+            Part::Trailers(fields) => match &mut self.send {
+                Send::Body(body) => body.put_trailers(&fields, out),
+                _ => self.misplaced("trailers"),
             },
-            (Part::Data(data), Send::Tunnel) => out.push(data),
-            (Part::End, Send::Tunnel) => self.send = Send::Over,
-            // Behind a failure the rest of a message may still be on its way through.
-            (_, Send::Over) => {}
-            (part, state) => debug_assert!(false, "{part:?} in {state:?}"),
+            Part::End => self.send_end(out),
+            Part::Reset(_) => debug_assert!(false, "a reset is the connection's to act on"),
         }
+    }
+
+    /// Sends a request head that its sender keeps; client role. As [`Codec::send`] of a `Part::Request`.
+    #[inline]
+    pub fn send_request(&mut self, head: &RequestHead, out: &mut SendQueue) {
+        if self.role != Role::Client || !self.is_between() {
+            return self.misplaced("a request");
+        }
+        let plan = Plan::for_request(head.method, head.framing());
+        let persistence = if self.is_last { Persistence::Close } else { Persistence::Unsaid };
+        let te = head.fields.has(Name::Te);
+        encode::put_request(out, head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
+        self.exchange = Exchange {
+            method: head.method,
+            reuse: if self.is_last { Reuse::No } else { Reuse::Yes },
+            switch: match &head.upgrade {
+                _ if head.method == Method::Connect => Switch::Connect,
+                Some(protocol) => Switch::Upgrade(Some(protocol.clone())),
+                None => Switch::No,
+            },
+            ..Exchange::new()
+        };
+        self.send = Send::Body(plan.body);
+        self.receive = Receive::Head;
     }
 
     /// This exchange, or the next when none is under way, is the last: the head that is still to be sent says
@@ -332,6 +342,7 @@ impl Codec {
     }
 
     /// Receives nothing more.
+    #[cold]
     fn give_up(&mut self) {
         self.receive = Receive::Over;
         self.exchange.reuse = Reuse::No;
@@ -339,51 +350,39 @@ impl Codec {
         self.heads.clear();
     }
 
-    fn give_up_both(&mut self) {
+    /// Receives nothing more, and tells why.
+    #[cold]
+    fn fail(&mut self, reset: Reset) -> Option<Part> {
         self.give_up();
-        self.send = Send::Over;
+        Some(Part::Reset(reset))
+    }
+
+    /// Something was to be sent that this state has no place for.
+    #[cold]
+    fn misplaced(&self, what: &str) {
+        // Behind a failure the rest of a message may still be on its way through.
+        let is_over = self.send == Send::Over || matches!(self.receive, Receive::Over);
+        debug_assert!(is_over, "{what} in {:?}", self.send);
     }
 }
 
 /// Receiving.
 impl Codec {
     #[inline]
-    fn poll_request(&mut self) -> Result<Option<Part>, Reset> {
+    fn poll_request(&mut self) -> Option<Part> {
         let limits = &self.limits.head;
-        let polled = self.heads.poll(Section::Request, &mut self.input, limits, &self.pool);
-        match polled.map_err(Reset::Malformed)? {
-            Some(received) => {
-                let raw = self.heads.parser.take_request(received);
-                self.on_request(raw).map(Some).map_err(Reset::Malformed)
-            }
-            None if !self.is_finished => Ok(None),
-            None if self.heads.is_begun() => Err(Reset::Truncated),
-            None => {
-                self.give_up();
-                Ok(None)
-            }
-        }
-    }
-
-    #[inline]
-    fn on_request(&mut self, raw: RawRequest) -> Result<Part, Rule> {
-        let framing = framing::check_request(&raw)?;
-        host::check_request(&raw)?;
-        let body = framing.body();
-        if matches!((body, self.limits.body_bytes), (Body::Length(length), Some(max)) if length > max) {
-            return Err(Rule::BodyTooLarge);
-        }
-        self.exchange = Exchange {
-            method: raw.method,
-            version: raw.version,
-            reuse: request_reuse(&raw),
-            switch: asked_switch(&raw),
-            ..Exchange::new()
+        let received = match self.heads.poll(Section::Request, &mut self.input, limits, &self.pool) {
+            Ok(Some(received)) => received,
+            Ok(None) => return self.on_no_request(),
+            Err(rule) => return self.fail(Reset::Malformed(rule)),
         };
-        self.send = Send::Head;
-        self.receive = BodyDecoder::new(body).map_or(Receive::End, Receive::Body);
+        let raw = self.heads.parser.take_request(received);
+        let framing = match self.on_request(&raw) {
+            Ok(framing) => framing,
+            Err(rule) => return self.fail(Reset::Malformed(rule)),
+        };
         let RawRequest { method, method_span, version, target, fields, .. } = raw;
-        let head = RequestHead {
+        Some(Part::Request(RequestHead {
             method,
             version,
             target,
@@ -392,34 +391,68 @@ impl Codec {
             framing,
             new_target: None,
             upgrade: None,
+        }))
+    }
+
+    /// The head is not complete, or nothing of it is there.
+    fn on_no_request(&mut self) -> Option<Part> {
+        if self.is_finished && self.heads.is_begun() {
+            return self.fail(Reset::Truncated);
+        }
+        if self.is_finished {
+            self.give_up();
+        }
+        None
+    }
+
+    /// Checks what is to be checked of a request before anybody sees it, and begins its exchange.
+    #[inline]
+    fn on_request(&mut self, raw: &RawRequest) -> Result<FramingChecked, Rule> {
+        let framing = framing::check_request(raw)?;
+        host::check_request(raw)?;
+        let body = framing.body();
+        if matches!((body, self.limits.body_bytes), (Body::Length(length), Some(max)) if length > max) {
+            return Err(Rule::BodyTooLarge);
+        }
+        self.exchange = Exchange {
+            method: raw.method,
+            version: raw.version,
+            reuse: request_reuse(raw),
+            switch: asked_switch(raw),
+            ..Exchange::new()
         };
-        Ok(Part::Request(head))
+        self.send = Send::Head;
+        self.receive = BodyDecoder::new(body).map_or(Receive::End, Receive::Body);
+        Ok(framing)
     }
 
     #[inline]
-    fn poll_response(&mut self) -> Result<Option<Part>, Reset> {
+    fn poll_response(&mut self) -> Option<Part> {
         let limits = &self.limits.head;
-        let polled = self.heads.poll(Section::Response, &mut self.input, limits, &self.pool);
-        match polled.map_err(Reset::Malformed)? {
-            Some(received) => {
-                let raw = self.heads.parser.take_response(received);
-                self.on_response(raw).map(Some).map_err(Reset::Malformed)
-            }
-            None if self.is_finished => Err(Reset::Truncated),
-            None => Ok(None),
-        }
+        let received = match self.heads.poll(Section::Response, &mut self.input, limits, &self.pool) {
+            Ok(Some(received)) => received,
+            Ok(None) if self.is_finished => return self.fail(Reset::Truncated),
+            Ok(None) => return None,
+            Err(rule) => return self.fail(Reset::Malformed(rule)),
+        };
+        let raw = self.heads.parser.take_response(received);
+        let framing = match self.on_response(&raw) {
+            Ok(framing) => framing,
+            Err(rule) => return self.fail(Reset::Malformed(rule)),
+        };
+        let RawResponse { status, version, reason, fields, .. } = raw;
+        Some(Part::Response(ResponseHead { status, version, fields, reason, framing, upgrade: None }))
     }
 
     #[inline]
-    fn on_response(&mut self, raw: RawResponse) -> Result<Part, Rule> {
-        let framing = framing::check_response(&raw, self.exchange.method)?;
+    fn on_response(&mut self, raw: &RawResponse) -> Result<FramingChecked, Rule> {
+        let framing = framing::check_response(raw, self.exchange.method)?;
         if raw.status.is_informational() {
-            self.on_interim(&raw)?;
+            self.on_interim(raw)?;
         } else {
-            self.on_final(&raw, framing);
+            self.on_final(raw, framing);
         }
-        let RawResponse { status, version, reason, fields, .. } = raw;
-        Ok(Part::Response(ResponseHead { status, version, fields, reason, framing, upgrade: None }))
+        Ok(framing)
     }
 
     fn on_interim(&mut self, raw: &RawResponse) -> Result<(), Rule> {
@@ -460,25 +493,36 @@ impl Codec {
     }
 
     #[inline]
-    fn poll_body(&mut self) -> Result<Option<Part>, Reset> {
+    fn poll_body(&mut self) -> Option<Part> {
         let Receive::Body(body) = &mut self.receive else { unreachable!("asked in this state only") };
         let max = self.limits.body_bytes.filter(|_| self.role == Role::Server).unwrap_or(u64::MAX);
-        let decoded = body.poll(&mut self.input, &mut self.heads, &self.limits, max, &self.pool);
-        match decoded.map_err(Reset::Malformed)? {
-            Decoded::Part(part) => Ok(Some(part)),
-            Decoded::Last(Some(part)) => {
+        match body.poll(&mut self.input, &mut self.heads, &self.limits, max, &self.pool) {
+            Ok(Decoded::Data(data)) => Some(Part::Data(data)),
+            Ok(Decoded::LastData(data)) => {
                 self.receive = Receive::End;
-                Ok(Some(part))
+                Some(Part::Data(data))
             }
-            Decoded::More if !self.is_finished => Ok(None),
-            Decoded::More if !matches!(self.receive, Receive::Body(BodyDecoder::UntilClose)) => {
-                Err(Reset::Truncated)
+            Ok(Decoded::Trailers(fields)) => {
+                self.receive = Receive::End;
+                Some(Part::Trailers(fields))
             }
-            Decoded::Last(None) | Decoded::More => {
+            Ok(Decoded::Over) => {
                 self.on_received_end();
-                Ok(Some(Part::End))
+                Some(Part::End)
             }
+            Ok(Decoded::More) if !self.is_finished => None,
+            Ok(Decoded::More) => self.on_body_cut(),
+            Err(rule) => self.fail(Reset::Malformed(rule)),
         }
+    }
+
+    /// The peer finished before the content was complete, or to complete it.
+    fn on_body_cut(&mut self) -> Option<Part> {
+        if !matches!(self.receive, Receive::Body(BodyDecoder::UntilClose)) {
+            return self.fail(Reset::Truncated);
+        }
+        self.on_received_end();
+        Some(Part::End)
     }
 
     fn poll_tunnel(&mut self) -> Option<Part> {
@@ -492,11 +536,9 @@ impl Codec {
     }
 
     /// Bytes that answer no request: a response that came too late, or one that is meant for the next request.
-    fn poll_surplus(&mut self) -> Result<Option<Part>, Reset> {
-        match self.must_close() {
-            true => Err(Reset::Malformed(Rule::SurplusBytes)),
-            false => Ok(None),
-        }
+    #[inline]
+    fn poll_surplus(&mut self) -> Option<Part> {
+        if self.must_close() { self.fail(Reset::Malformed(Rule::SurplusBytes)) } else { None }
     }
 
     /// The received message is complete.
@@ -527,33 +569,12 @@ impl Codec {
 
 /// Sending.
 impl Codec {
-    /// Sends a request head that its sender keeps; client role. As [`Codec::send`] of a `Part::Request`.
-    pub fn send_request(&mut self, head: &RequestHead, out: &mut SendQueue) {
-        if self.role != Role::Client || self.send != Send::Idle || !matches!(self.receive, Receive::Idle) {
-            return;
-        }
-        let plan = Plan::for_request(head.method, head.framing());
-        let persistence = if self.is_last { Persistence::Close } else { Persistence::Unsaid };
-        let te = head.fields.has(Name::Te);
-        encode::put_request(out, head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
-        self.exchange = Exchange {
-            method: head.method,
-            reuse: if self.is_last { Reuse::No } else { Reuse::Yes },
-            switch: match &head.upgrade {
-                _ if head.method == Method::Connect => Switch::Connect,
-                Some(protocol) => Switch::Upgrade(Some(protocol.clone())),
-                None => Switch::No,
-            },
-            ..Exchange::new()
-        };
-        self.send = Send::Body(plan.body);
-        self.receive = Receive::Head;
-    }
-
     #[inline]
     fn send_response(&mut self, head: &ResponseHead, out: &mut SendQueue) {
-        if self.send == Send::Idle {
-            self.refuse_unread();
+        match self.send {
+            Send::Head => {}
+            Send::Idle if self.role == Role::Server => self.refuse_unread(),
+            _ => return self.misplaced("a response"),
         }
         if head.status.is_informational() {
             return self.send_interim(head, out);
@@ -611,6 +632,34 @@ impl Codec {
                 Options { upgrade: head.upgrade.as_deref(), ..Options::default() },
             );
             self.switch_on();
+        }
+    }
+
+    #[inline]
+    fn send_data(&mut self, data: Chunk, out: &mut SendQueue) {
+        match &mut self.send {
+            Send::Body(body) => {
+                if let Err(LengthBroken) = body.put_data(data, out) {
+                    self.exchange.reuse = Reuse::No;
+                }
+            }
+            Send::Tunnel => out.push(data),
+            Send::Idle | Send::Head | Send::Over => self.misplaced("data"),
+        }
+    }
+
+    #[inline]
+    fn send_end(&mut self, out: &mut SendQueue) {
+        match &mut self.send {
+            Send::Body(body) => match body.put_end(out) {
+                Ok(()) => self.on_sent_end(),
+                Err(LengthBroken) => {
+                    self.give_up();
+                    self.send = Send::Over;
+                }
+            },
+            Send::Tunnel => self.send = Send::Over,
+            Send::Idle | Send::Head | Send::Over => self.misplaced("an end"),
         }
     }
 

@@ -96,6 +96,13 @@ pub(super) struct Options<'a> {
     pub(super) te: bool,
 }
 
+impl Options<'_> {
+    #[inline]
+    fn is_silent(&self) -> bool {
+        self.persistence == Persistence::Unsaid && self.upgrade.is_none() && !self.te
+    }
+}
+
 /// What is said about the connection after the exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Persistence {
@@ -121,8 +128,7 @@ pub(super) fn put_request(out: &mut SendQueue, head: &RequestHead, plan: Plan, o
         lines.put_line(b"Host", head.target_authority().unwrap_or_default());
     }
     lines.put_fields(plan.line);
-    put_connection(out, options);
-    out.put(b"\r\n");
+    lines.finish(options);
 }
 
 /// Writes the head of a final response or a 101.
@@ -133,8 +139,7 @@ pub(super) fn put_response(out: &mut SendQueue, head: &ResponseHead, plan: Plan,
         lines.put_status_line(head);
     }
     lines.put_fields(plan.line);
-    put_connection(out, options);
-    out.put(b"\r\n");
+    lines.finish(options);
 }
 
 /// Writes an interim response: never framed, says nothing about the connection.
@@ -232,7 +237,9 @@ impl Decimal {
 /// Writes lines, collecting received ones that stand next to each other.
 struct Lines<'a> {
     out: &'a mut SendQueue,
-    fields: &'a Fields,
+    list: &'a [Entry],
+    received: &'a [u8],
+    added: &'a [u8],
     /// Whether the received bytes are HTTP/1 lines, so that whole lines can be copied.
     is_text: bool,
     /// The run of received bytes that is not written yet.
@@ -243,8 +250,9 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     #[inline]
     fn new(out: &'a mut SendQueue, fields: &'a Fields, version: Version) -> Self {
-        let is_text = version != Version::Http2 && !fields.received.is_empty();
-        Self { out, fields, is_text, start: 0, end: 0 }
+        let received: &[u8] = &fields.received;
+        let is_text = version != Version::Http2 && !received.is_empty();
+        Self { out, list: &fields.list, received, added: &fields.added, is_text, start: 0, end: 0 }
     }
 
     /// Takes the received request line when it is what would be written.
@@ -255,7 +263,7 @@ impl<'a> Lines<'a> {
             && head.new_target.is_none()
             && head.target.form != TargetForm::Absolute
             && method.end() + 1 == target.start as usize
-            && self.fields.received[target.end()..].starts_with(b" HTTP/1.1\r\n");
+            && self.received[target.end()..].starts_with(b" HTTP/1.1\r\n");
         if is_same {
             self.start = method.start as usize;
             self.end = target.end() + b" HTTP/1.1\r\n".len();
@@ -266,12 +274,11 @@ impl<'a> Lines<'a> {
     /// Takes the received status line when it is what would be written.
     #[inline]
     fn take_status_line(&mut self, head: &ResponseHead) -> bool {
-        let received: &[u8] = &self.fields.received;
         let is_same = self.is_text
             && head.reason.start as usize == STATUS_LINE_REASON_AT
-            && received.starts_with(b"HTTP/1.1 ")
-            && received.get(9..STATUS_LINE_REASON_AT) == Some(&status_digits(head.status))
-            && received[head.reason.end()..].starts_with(b"\r\n");
+            && self.received.starts_with(b"HTTP/1.1 ")
+            && self.received.get(9..STATUS_LINE_REASON_AT) == Some(&status_digits(head.status))
+            && self.received[head.reason.end()..].starts_with(b"\r\n");
         if is_same {
             self.end = head.reason.end() + 2;
         }
@@ -283,7 +290,7 @@ impl<'a> Lines<'a> {
     fn put_status_line(&mut self, head: &ResponseHead) {
         let digits = status_digits(head.status);
         // A received reason belongs to the received status, which may have been changed.
-        let is_received = self.is_text && self.fields.received.get(9..12) == Some(&digits[..3]);
+        let is_received = self.is_text && self.received.get(9..12) == Some(&digits[..3]);
         let reason = if is_received { head.reason_bytes() } else { head.status.reason().as_bytes() };
         for piece in [b"HTTP/1.1 ", &digits[..], reason, b"\r\n"] {
             self.out.put(piece);
@@ -296,74 +303,81 @@ impl<'a> Lines<'a> {
             FramingLine::Length(length) => Some(Decimal::new(length)),
             FramingLine::None | FramingLine::Chunked => None,
         };
-        for entry in &self.fields.list {
+        for entry in self.list {
             if entry.place == Place::Removed || is_own(entry.id) {
                 continue;
             }
             if entry.id == Name::ContentLength {
                 // One line that says the right length stays; any other is as if it were not there.
-                if length.as_ref().is_none_or(|length| length.as_bytes() != self.value(entry)) {
+                if length.as_ref().is_none_or(|length| length.as_bytes() != entry.value.of(self.text(entry))) {
                     continue;
                 }
                 length = None;
             }
-            self.put_entry(entry);
+            if self.is_text && entry.place == Place::Received {
+                self.take_line(entry);
+            } else {
+                self.put_entry(entry);
+            }
         }
-        self.flush();
         if let Some(length) = length {
-            put_line(self.out, b"Content-Length", length.as_bytes());
+            self.put_line(b"Content-Length", length.as_bytes());
         }
         if framing == FramingLine::Chunked {
-            self.out.put(b"Transfer-Encoding: chunked\r\n");
+            self.put_line(b"Transfer-Encoding", b"chunked");
         }
     }
 
+    /// Adds a received line to the run, or begins another.
     #[inline]
-    fn put_entry(&mut self, entry: &Entry) {
-        if entry.place == Place::Received && self.is_text {
-            let start = entry.name.start as usize;
-            if start != self.end {
-                self.flush();
-                self.start = start;
-            }
-            self.end = self.line_end(entry);
-        } else {
-            let value = self.value(entry);
-            let name = if entry.place == Place::Added {
-                entry.name.of(&self.fields.added)
-            } else {
-                entry.name.of(&self.fields.received)
-            };
-            self.put_line(name, value);
+    fn take_line(&mut self, entry: &Entry) {
+        let start = entry.name.start as usize;
+        if start != self.end {
+            self.flush();
+            self.start = start;
         }
-    }
-
-    #[inline]
-    fn value(&self, entry: &Entry) -> &'a [u8] {
-        let fields = self.fields;
-        entry.value.of(if entry.place == Place::Added { &fields.added } else { &fields.received })
-    }
-
-    /// Where the line behind a received field begins: white space may stand before the line end.
-    #[inline]
-    fn line_end(&self, entry: &Entry) -> usize {
-        let received: &[u8] = &self.fields.received;
         let mut end = entry.value.end();
-        while received[end] != b'\n' {
+        // White space may stand before the line end.
+        while self.received[end] != b'\r' {
             end += 1;
         }
-        end + 1
+        self.end = end + 2;
     }
 
+    #[cold]
+    fn put_entry(&mut self, entry: &Entry) {
+        let text = self.text(entry);
+        self.put_line(entry.name.of(text), entry.value.of(text));
+    }
+
+    #[inline]
+    fn text(&self, entry: &Entry) -> &'a [u8] {
+        if entry.place == Place::Added { self.added } else { self.received }
+    }
+
+    #[cold]
     fn put_line(&mut self, name: &[u8], value: &[u8]) {
         self.flush();
         put_line(self.out, name, value);
     }
 
+    /// Writes what is said about the connection, and the empty line.
+    #[inline]
+    fn finish(mut self, options: Options<'_>) {
+        if self.is_text && options.is_silent() && self.received.len() == self.end + 2 {
+            // The run goes up to the received empty line.
+            self.end += 2;
+            return self.flush();
+        }
+        self.flush();
+        put_connection(self.out, options);
+        self.out.put(b"\r\n");
+    }
+
     #[inline]
     fn flush(&mut self) {
         if self.start < self.end {
-            self.out.put(&self.fields.received[self.start..self.end]);
+            self.out.put(&self.received[self.start..self.end]);
         }
         self.start = self.end;
     }

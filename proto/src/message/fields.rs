@@ -75,7 +75,8 @@ impl Fields {
     #[inline]
     pub fn get_all(&self, id: Name) -> impl Iterator<Item = &[u8]> {
         debug_assert!(id != Name::Other);
-        self.iter().filter(move |field| field.id == id).map(|field| field.value)
+        let is_meant = move |entry: &&Entry| entry.id == id && entry.place != Place::Removed;
+        self.list.iter().filter(is_meant).map(|entry| self.view(entry).value)
     }
 
     /// The first field of any name; case does not matter.
@@ -103,6 +104,16 @@ impl Fields {
     /// Removes all fields of any name; case does not matter.
     pub fn remove_named(&mut self, name: &[u8]) {
         self.remove_if(|field| field.name.eq_ignore_ascii_case(name));
+    }
+
+    /// Removes the fields of known names that `which` chooses.
+    #[inline]
+    pub(crate) fn remove_known(&mut self, which: impl Fn(Name) -> bool) {
+        for entry in &mut self.list {
+            if entry.id != Name::Other && which(entry.id) {
+                entry.place = Place::Removed;
+            }
+        }
     }
 
     /// Removes the fields that `which` chooses.

@@ -93,7 +93,7 @@ pub fn strip_response(fields: &mut Fields) -> Result<Connection, Rule> {
 /// Removes what may not stand in a trailer section: framing, routing, connection management and what decides
 /// about the message before its content is read (RFC 9110 section 6.5.1).
 pub fn strip_trailers(fields: &mut Fields) {
-    fields.remove_if(|field| is_forbidden_in_trailers(field.id));
+    fields.remove_known(is_forbidden_in_trailers);
 }
 
 /// Whether a field of this name is dropped from a trailer section.
@@ -126,7 +126,7 @@ fn strip(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> 
         true => remove_nominated(fields, protected)?,
         false => Connection::default(),
     };
-    fields.remove_if(|field| field.id.is_hop_by_hop());
+    fields.remove_known(Name::is_hop_by_hop);
     Ok(connection)
 }
 

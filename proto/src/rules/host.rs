@@ -117,20 +117,21 @@ fn parse_port(digits: &[u8]) -> Result<Option<u16>, Rule> {
 }
 
 /// Whether `name` is a reg-name or an IPv4 address: unreserved, sub-delims but comma, percent-encoded.
+#[inline]
 fn is_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [byte, behind @ ..] = rest {
-        rest = match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => behind,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => behind,
-            b'%' => match behind {
-                [high, low, behind @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
-                _ => return false,
-            },
-            _ => return false,
-        };
+    let plain = name.iter().position(|&byte| !IS_NAME_BYTE[byte as usize]).unwrap_or(name.len());
+    !name.is_empty() && (plain == name.len() || is_encoded_name(&name[plain..]))
+}
+
+#[cold]
+fn is_encoded_name(name: &[u8]) -> bool {
+    match name {
+        [] => true,
+        [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            rest.is_empty() || is_name(rest)
+        }
+        _ => false,
     }
-    !name.is_empty()
 }
 
 /// Whether `address` is an IPv6 address (RFC 3986 section 3.2.2), without zone.
@@ -177,6 +178,18 @@ fn is_ipv4(address: &[u8]) -> bool {
         |part: &[u8]| (1..=3).contains(&part.len()) && list::decimal(part).is_some_and(|octet| octet <= 255);
     address.split(|&byte| byte == b'.').count() == 4 && address.split(|&byte| byte == b'.').all(is_octet)
 }
+
+/// Which bytes stand in a name for themselves.
+static IS_NAME_BYTE: [bool; 256] = {
+    let mut is_name_byte = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_name_byte[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    is_name_byte
+};
 
 #[cfg(test)]
 mod tests {
