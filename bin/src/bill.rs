@@ -5,7 +5,7 @@
 
 use crate::config::units::format_size;
 use crate::serve::{cost, shards};
-use ringway_engine::settings::{Address, Settings};
+use ringway_engine::settings::Settings;
 use std::fmt::{self, Display, Formatter};
 
 /// What serving `settings` needs.
@@ -76,18 +76,12 @@ impl Descriptors {
             .clusters
             .iter()
             .map(|cluster| shards * cluster.endpoints.len() as u64 * cluster.keepalive.idle_max as u64);
-        let http = settings.listeners.iter().map(|listener| &listener.address);
-        let listeners =
-            http.chain(settings.tcp.iter().map(|listener| &listener.address)).map(|address| match address {
-                // Each shard has a socket of its own, and the kernel spreads connections over them; a Unix socket
-                // has no such thing, but each shard its own descriptor of it.
-                Address::Tcp(_) | Address::Unix(_) => shards,
-            });
         Self {
             clients,
             // A client's exchange has one upstream connection at a time; those of others may be idle meanwhile.
             upstream: clients.saturating_add(idle.sum()),
-            listeners: listeners.sum(),
+            // Each shard has a descriptor of its own for each.
+            listeners: shards * (settings.listeners.len() + settings.tcp.len()) as u64,
             process: cost::PROCESS_DESCRIPTORS + shards * cost::SHARD_DESCRIPTORS,
         }
     }
@@ -100,11 +94,11 @@ impl Descriptors {
 impl Memory {
     fn new(settings: &Settings, shards: u64) -> Self {
         let limits = &settings.limits;
-        // Every client in the middle of an exchange: both heads held, both directions full, a body kept for
+        // Every client in the middle of an exchange: both heads held, both connections full, a body kept for
         // another attempt.
         let heads = limits.request_head_bytes as u64 + limits.response_head_bytes as u64;
-        let exchange =
-            heads + 2 * cost::QUEUE_BYTES + limits.replay_bytes as u64 + 2 * cost::IDLE_CONNECTION_BYTES;
+        let connection = cost::BUSY_CONNECTION_BYTES + cost::IDLE_CONNECTION_BYTES;
+        let exchange = heads + limits.replay_bytes as u64 + 2 * connection;
         let clients = limits.connections as u64;
         Self {
             shards: shards * cost::SHARD_BYTES,
@@ -152,6 +146,7 @@ impl Display for Bill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringway_engine::settings::Address;
 
     fn settings() -> Settings {
         let address = |port: u16| Address::Tcp(([127, 0, 0, 1], port).into());

@@ -91,7 +91,6 @@ fn connect(address: &str) -> TcpStream {
 }
 
 #[test]
-#[ignore = "the engine has no server to start yet"]
 fn a_proxy_says_where_it_listens_serves_and_stops() {
     for signal in ["TERM", "INT"] {
         let mut proxy = Running::start(&["proxy", "--listen", "127.0.0.1:0", "--workers", "2", &origin()]);
@@ -104,7 +103,6 @@ fn a_proxy_says_where_it_listens_serves_and_stops() {
 }
 
 #[test]
-#[ignore = "the engine has no server to start yet"]
 fn a_port_in_use_is_one_line_and_a_failure() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -117,7 +115,6 @@ fn a_port_in_use_is_one_line_and_a_failure() {
 }
 
 #[test]
-#[ignore = "the engine has no server to start yet"]
 fn the_demo_serves_its_own_origin() {
     let mut demo = Running::start(&["--listen", "127.0.0.1:0"]);
     let address = demo.listening("http");
@@ -136,7 +133,6 @@ fn the_demo_serves_its_own_origin() {
 }
 
 #[test]
-#[ignore = "the engine has no server to start yet"]
 fn a_configuration_is_served_and_stopped_over_its_control_socket() {
     let directory = scratch("run");
     let (socket, control, file) =

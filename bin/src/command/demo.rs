@@ -26,7 +26,7 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     let origin =
         Origin::start().map_err(|error| Failure::Run(format!("the demo's origin cannot start: {error}")))?;
     let settings = reverse_proxy(&args, vec![Address::Tcp(origin.address())])?;
-    serve::serve(settings, |bound| {
+    serve::serve(&serve::start(settings)?, |bound| {
         // A closed standard output is no reason to end a server.
         let _ = crate::print(&banner(&origin, bound));
     })

@@ -49,7 +49,7 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Where the control socket is when nobody says. There is no place for it when a user has no runtime directory.
+/// Where the control socket is when nobody says. It may not be possible to make it there.
 fn default_control() -> Option<PathBuf> {
     if nix::unistd::geteuid().is_root() {
         return Some("/run/ringway.sock".into());

@@ -24,7 +24,7 @@ pub(crate) static COMMAND: Command = Command {
 fn run(args: Args) -> Result<ExitCode, Failure> {
     logging::start(LevelFilter::Info);
     let settings = settings_of(&args, resolve_by_system)?;
-    serve::serve(settings, |_| {})
+    serve::serve(&serve::start(settings)?, |_| {})
 }
 
 fn settings_of(args: &Args, resolve: Resolve) -> Result<Settings, Failure> {

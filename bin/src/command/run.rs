@@ -5,6 +5,8 @@ use crate::cli::flags::{self, Args};
 use crate::cli::{Command, Operands};
 use crate::config::{self, Control};
 use crate::{logging, serve};
+use ringway_engine::lifecycle::Server;
+use ringway_engine::settings::Settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,10 +30,20 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     logging::start(config.log_level);
     let mut settings = config.settings;
     settings.workers = args.workers.or(settings.workers);
-    settings.control = args.control.or_else(|| match config.control {
-        Control::At(path) => Some(path),
-        Control::Off => None,
-        Control::Default => default_control(),
-    });
-    serve::serve(settings, |_| {})
+    let server = match (args.control, config.control) {
+        (None, Control::Default) => start_with_default_control(settings),
+        (Some(path), _) | (None, Control::At(path)) => {
+            settings.control = Some(path);
+            serve::start(settings)
+        }
+        (None, Control::Off) => serve::start(settings),
+    };
+    serve::serve(&server?, |_| {})
+}
+
+fn start_with_default_control(settings: Settings) -> Result<Server, Failure> {
+    match default_control() {
+        Some(path) => serve::start_with_default_control(settings, path),
+        None => serve::start(settings),
+    }
 }
