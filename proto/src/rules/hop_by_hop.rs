@@ -1,6 +1,7 @@
 //! What concerns one connection only and is never forwarded (RFC 9110 section 7.6.1).
 
 use super::{Rule, list};
+use crate::message::fields::{Entry, Place};
 use crate::message::{Fields, Name};
 use crate::scan::is_token_byte;
 
@@ -122,40 +123,73 @@ enum Protected {
 }
 
 fn strip(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> {
-    let connection = match fields.has(Name::Connection) {
-        true => remove_nominated(fields, protected)?,
-        false => Connection::default(),
-    };
+    let mut connection = Ok(Connection::default());
+    if fields.has(Name::Connection) {
+        // Taken out, so that entries can be marked while the text they point into is read.
+        let mut list = core::mem::take(&mut fields.list);
+        connection = remove_nominated(&mut list, fields, protected);
+        fields.list = list;
+    }
     fields.remove_known(Name::is_hop_by_hop);
-    Ok(connection)
+    connection
 }
 
-fn remove_nominated(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> {
-    let values: Vec<u8> = fields.get_all(Name::Connection).collect::<Vec<_>>().join(b",".as_slice());
-    if values.len() > CONNECTION_BYTES_MAX {
-        return Err(Rule::ConnectionNomination);
-    }
+fn remove_nominated(list: &mut [Entry], text: &Fields, protected: Protected) -> Result<Connection, Rule> {
     let mut options = 0;
+    let mut bytes = 0;
     let mut nominations = 0;
-    for element in list::elements(&values) {
-        let option = Connection::option(element);
-        options |= option;
-        if option != 0 {
-            continue;
-        }
-        nominations += 1;
-        if nominations > NOMINATIONS_MAX {
+    for index in 0..list.len() {
+        let Some(value) = connection_value(&list[index], text) else { continue };
+        bytes += value.len();
+        if bytes > CONNECTION_BYTES_MAX {
             return Err(Rule::ConnectionNomination);
         }
-        let is_removable =
-            element.iter().all(|&byte| is_token_byte(byte)) && !Name::classify(element).is_protected();
-        match protected {
-            _ if is_removable => fields.remove_named(element),
-            Protected::Refused => return Err(Rule::ConnectionNomination),
-            Protected::Kept => {}
+        for element in list::elements(value) {
+            let option = Connection::option(element);
+            options |= option;
+            if option == 0 {
+                nominations += 1;
+                remove_one(list, text, element, protected)?;
+            }
+            if nominations > NOMINATIONS_MAX {
+                return Err(Rule::ConnectionNomination);
+            }
         }
     }
     Ok(Connection(options))
+}
+
+fn connection_value<'a>(entry: &Entry, text: &'a Fields) -> Option<&'a [u8]> {
+    match entry.place {
+        _ if entry.id != Name::Connection => None,
+        Place::Received => Some(entry.value.of(&text.received)),
+        Place::Added => Some(entry.value.of(&text.added)),
+        Place::Removed => None,
+    }
+}
+
+/// Removes the fields of a nominated name, unless it is protected.
+fn remove_one(list: &mut [Entry], text: &Fields, name: &[u8], protected: Protected) -> Result<(), Rule> {
+    let id = Name::classify(name);
+    let is_removable = name.iter().all(|&byte| is_token_byte(byte)) && !id.is_protected();
+    if !is_removable && protected == Protected::Refused {
+        return Err(Rule::ConnectionNomination);
+    }
+    // Hop-by-hop fields go anyway, and `Connection` is still being read.
+    if !is_removable || id.is_hop_by_hop() {
+        return Ok(());
+    }
+    for entry in list {
+        let spelled: &[u8] = match entry.place {
+            Place::Received => entry.name.of(&text.received),
+            Place::Added => entry.name.of(&text.added),
+            Place::Removed => continue,
+        };
+        if entry.id == id && spelled.eq_ignore_ascii_case(name) {
+            entry.place = Place::Removed;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -232,6 +266,14 @@ mod tests {
         assert!(refused(&many(NOMINATIONS_MAX + 1)));
         assert!(refused(&"x".repeat(CONNECTION_BYTES_MAX + 1)));
         assert!(refused(&"close,".repeat(CONNECTION_BYTES_MAX)));
+    }
+
+    #[test]
+    fn b15_a_nomination_of_connection_itself_hides_no_other() {
+        let mut all =
+            fields(&[("Connection", "connection, close"), ("Connection", "x-a"), ("X-A", "1"), ("B", "2")]);
+        assert!(strip_request(&mut all).unwrap().is_close());
+        assert_eq!(names(&all), ["B"]);
     }
 
     #[test]

@@ -33,3 +33,39 @@ pub fn step(head: &mut RequestHead) -> Result<Forward, Rule> {
     head.fields.set(b"max-forwards", left.to_string().as_bytes()).expect("digits are a valid value");
     Ok(Forward::On)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stepped(method: &str, fields: &str) -> Result<(Forward, Option<String>), Rule> {
+        let mut head = super::super::request(&format!("{method} / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        let forward = step(&mut head)?;
+        let left = head.fields.get(Name::MaxForwards).map(|left| String::from_utf8_lossy(left).into_owned());
+        Ok((forward, left))
+    }
+
+    #[test]
+    fn b17_max_forwards_is_decremented_until_it_ends() {
+        assert_eq!(stepped("TRACE", "Max-Forwards: 10\r\n"), Ok((Forward::On, Some("9".into()))));
+        assert_eq!(stepped("OPTIONS", "Max-Forwards: 1\r\n"), Ok((Forward::On, Some("0".into()))));
+        assert_eq!(stepped("TRACE", "Max-Forwards: 0\r\n"), Ok((Forward::AnswerHere, Some("0".into()))));
+        assert_eq!(stepped("GET", "Max-Forwards: 0\r\n"), Ok((Forward::On, Some("0".into()))));
+    }
+
+    #[test]
+    fn b17_max_forwards_is_one_number() {
+        for bad in ["", "-1", "x", "1, 2", "1\r\nMax-Forwards: 1", "99999999999999999999"] {
+            assert_eq!(
+                stepped("TRACE", &format!("Max-Forwards: {bad}\r\n")),
+                Err(Rule::MaxForwards),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn b29_max_forwards_is_never_invented() {
+        assert_eq!(stepped("TRACE", ""), Ok((Forward::On, None)));
+    }
+}

@@ -113,3 +113,14 @@ impl std::fmt::Display for Rule {
         f.write_str(self.word())
     }
 }
+
+/// The head of a request as the codec gives it, for the tests of the rules.
+#[cfg(test)]
+fn request(bytes: &str) -> crate::message::RequestHead {
+    let mut codec = crate::h1::Codec::server(Default::default(), crate::chunk::Pool::new());
+    codec.on_received(bytes.as_bytes().to_vec().into());
+    match codec.poll_part() {
+        Some(crate::message::Part::Request(head)) => head,
+        other => panic!("{other:?}"),
+    }
+}
