@@ -1,7 +1,7 @@
 //! The content of a message: where it ends when it is received, and how its end is marked when it is sent
 //! (RFC 9112 sections 6 and 7).
 
-use super::chunked::{ChunkedDecoder, ChunkedLimits, Step};
+use super::chunked::{ChunkedDecoder, ChunkedLimits, Progress, Step};
 use super::head::HeadLimits;
 use super::input::{HeadReader, Input, Section};
 use super::{CodecLimits, encode};
@@ -17,6 +17,8 @@ pub(super) enum BodyDecoder {
     Chunked(ChunkedDecoder),
     /// The last chunk is over; fields may follow.
     Trailers,
+    /// Data were told, and what stands behind them breaks this rule.
+    Broken(Rule),
     UntilClose,
 }
 
@@ -56,10 +58,9 @@ impl BodyDecoder {
         body_bytes_max: u64,
         pool: &Pool,
     ) -> Result<Decoded, Rule> {
-        if input.is_empty() {
-            return Ok(Decoded::More);
-        }
         match self {
+            Self::Broken(rule) => Err(*rule),
+            _ if input.is_empty() => Ok(Decoded::More),
             Self::Length(left) => {
                 let len = input.front().len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= len as u64;
@@ -71,6 +72,9 @@ impl BodyDecoder {
                 let bounds = limits.chunked(body_bytes_max);
                 match poll_chunks(chunks, input, &bounds)? {
                     Step::More => Ok(Decoded::More),
+                    Step::Data(len) if is_dribble(&input.front()[len..], len) => {
+                        Ok(Decoded::Data(self.gather(len, input, &bounds, pool)))
+                    }
                     Step::Data(len) => Ok(Decoded::Data(input.take(len))),
                     Step::Last => {
                         *self = Self::Trailers;
@@ -81,6 +85,45 @@ impl BodyDecoder {
             Self::Trailers => poll_trailers(input, heads, limits, pool),
         }
     }
+
+    /// Collects the data of short chunks that lie behind each other, `len` bytes of the first: each by itself
+    /// would cost the whole way through the proxy, which a sender of one-byte chunks could make us go.
+    fn gather(&mut self, mut len: usize, input: &mut Input, limits: &ChunkedLimits, pool: &Pool) -> Chunk {
+        let Self::Chunked(chunks) = self else { unreachable!("asked in this state only") };
+        let mut data = pool.small();
+        loop {
+            data.append(&input.front()[..len]);
+            input.skip(len);
+            let window = input.front().len().min(data.room());
+            if window == 0 {
+                break;
+            }
+            match chunks.on_bytes(&input.front()[..window], limits) {
+                Ok(Progress { skip, step }) => {
+                    input.skip(skip);
+                    len = match step {
+                        Step::Data(len) => len,
+                        Step::More => 0,
+                        Step::Last => {
+                            *self = Self::Trailers;
+                            break;
+                        }
+                    };
+                }
+                Err(rule) => {
+                    *self = Self::Broken(rule);
+                    break;
+                }
+            }
+        }
+        data.freeze()
+    }
+}
+
+/// Whether `len` bytes of data are short and followed, in `behind`, by another chunk that is not the last.
+#[inline]
+fn is_dribble(behind: &[u8], len: usize) -> bool {
+    len < DRIBBLE_BYTES && matches!(behind, [b'\r', b'\n', size, ..] if *size != b'0')
 }
 
 /// Skips framing up to the next data, the last chunk, or the end of what is there.
@@ -184,3 +227,8 @@ impl BodyEncoder {
         }
     }
 }
+
+/// Chunks shorter than this are collected when more of them are there already.
+const DRIBBLE_BYTES: usize = 1024;
+
+const _: () = assert!(DRIBBLE_BYTES < crate::chunk::SMALL_BYTES);

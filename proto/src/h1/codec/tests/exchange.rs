@@ -378,3 +378,21 @@ fn a_head_beyond_the_limit_is_refused() {
     assert_eq!(server.receive(&format!("GET / HTTP/1.1\r\nX: {}", "y".repeat(50))), "");
     assert_eq!(server.receive(&"y".repeat(50)), "!Malformed(HeadTooLarge)");
 }
+
+#[test]
+fn short_chunks_that_came_together_are_told_together() {
+    let mut client = End::asking(GET);
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client
+        .codec
+        .on_received(Chunk::from(format!("{head}{}0\r\n\r\n", "1\r\nx\r\n".repeat(10_000)).into_bytes()));
+    let parts: Vec<Part> = core::iter::from_fn(|| client.codec.poll_part()).collect();
+    assert_eq!(parts.len(), 1 + 3 + 1);
+    // What is broken behind them is told after them.
+    let mut client = End::asking(GET);
+    client.receive(head);
+    assert_eq!(client.receive("1\r\na\r\n1\r\nb\r\n1\r\nc?"), "[abc] !Malformed(ChunkEnd)");
+    let mut client = End::asking(GET);
+    client.receive(head);
+    assert_eq!(client.receive("1\r\na\r\n1\r\nb\r\n?"), "[ab] !Malformed(ChunkSize)");
+}
