@@ -63,7 +63,7 @@ pub(super) fn raise_descriptor_limit(connections: usize) {
     // A proxied connection has two ends.
     let wanted = connections.saturating_mul(2).saturating_add(DESCRIPTORS_BESIDES) as u64;
     match raised {
-        Ok(hard) if hard < wanted => log::warn!(
+        Ok(hard) if hard < wanted => log::info!(
             "{hard} open files are allowed, {connections} connections may need {wanted}; accepting will pause when they run out"
         ),
         Ok(_) => {}

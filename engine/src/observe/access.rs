@@ -180,10 +180,16 @@ impl Formatter {
     }
 }
 
-/// The address alone, which is what readers of the combined format expect in front.
+/// The address alone, which is what readers of the combined format expect in front. An IPv6 address has brackets
+/// when a port follows.
 fn without_port(peer: &str) -> &str {
-    let address = peer.rsplit_once(':').map_or(peer, |(address, _)| address);
-    address.trim_start_matches('[').trim_end_matches(']')
+    if let Some(rest) = peer.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(address, _)| address);
+    }
+    match peer.split_once(':') {
+        Some((address, port)) if !port.contains(':') => address,
+        _ => peer,
+    }
 }
 
 /// At most [`VALUE_BYTES_MAX`] of a value: a client must not fill the log faster than it fills our heads.
@@ -253,7 +259,13 @@ mod tests {
 
     #[test]
     fn combined_names_the_client_without_its_port() {
-        for (peer, address) in [("[2001:db8::1]:80", "2001:db8::1"), ("192.0.2.1:1", "192.0.2.1"), ("", "")] {
+        for (peer, address) in [
+            ("[2001:db8::1]:80", "2001:db8::1"),
+            ("192.0.2.1:1", "192.0.2.1"),
+            ("::1", "::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ] {
             let line = line(LogFormat::Combined, &Record { peer, ..record() });
             assert_eq!(line.split_once(" - - ").unwrap().0, address);
         }

@@ -37,9 +37,9 @@ impl RequestIds {
 
     /// A new id.
     pub fn make(&mut self) -> RequestId {
-        let (high, low) = (self.word().to_be_bytes(), self.word().to_be_bytes());
+        let bits = (u128::from(self.word()) << 64) | u128::from(self.word());
         let mut id = [0; 32];
-        for (digits, byte) in id.chunks_exact_mut(2).zip(high.into_iter().chain(low)) {
+        for (digits, byte) in id.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
             digits.copy_from_slice(&text::hex(byte));
         }
         id

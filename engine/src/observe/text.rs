@@ -47,6 +47,18 @@ pub(crate) fn json_string(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 /// Appends the inside of a JSON string (RFC 8259 section 7). Bytes that are not UTF-8 appear as the code point
 /// of the same number, so that the line stays valid JSON and shows what was sent.
 pub(crate) fn json_escaped(out: &mut Vec<u8>, value: &[u8]) {
+    // Nearly every value is all plain.
+    match value.iter().position(|byte| !is_plain(*byte)) {
+        None => out.extend_from_slice(value),
+        Some(at) => {
+            out.extend_from_slice(&value[..at]);
+            json_escaped_slowly(out, &value[at..]);
+        }
+    }
+}
+
+#[cold]
+fn json_escaped_slowly(out: &mut Vec<u8>, value: &[u8]) {
     for piece in value.utf8_chunks() {
         let mut rest = piece.valid();
         while let Some(at) = rest.find(|c: char| c.is_control() || matches!(c, '"' | '\\')) {
@@ -74,15 +86,19 @@ fn json_code_point(out: &mut Vec<u8>, byte: u8) {
 /// Appends bytes with everything but plain ASCII as `\xHH`, quotes and backslashes too: as nginx does in its
 /// combined format.
 pub(crate) fn x_escaped(out: &mut Vec<u8>, value: &[u8]) {
-    for byte in value {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
-                out.extend_from_slice(b"\\x");
-                out.extend_from_slice(&hex(*byte).map(|digit| digit.to_ascii_uppercase()));
-            }
-            _ => out.push(*byte),
-        }
+    let mut rest = value;
+    while let Some(at) = rest.iter().position(|byte| !is_plain(*byte)) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(b"\\x");
+        out.extend_from_slice(&hex(rest[at]).map(|digit| digit.to_ascii_uppercase()));
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
+}
+
+/// ASCII that stands for itself in both formats.
+const fn is_plain(byte: u8) -> bool {
+    PLAIN[byte as usize]
 }
 
 /// The two digits of a byte, in lower case.
@@ -90,6 +106,15 @@ pub(crate) fn hex(byte: u8) -> [u8; 2] {
     [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    plain
+};
 const HEX: &[u8; 16] = b"0123456789abcdef";
 const DIGITS: &[u8; 10] = b"0123456789";
 
