@@ -1,5 +1,7 @@
 //! The binary as people and scripts meet it: what it prints where, and its exit status.
 
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the machine")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 //!
 //! Ports come from the kernel, so these run beside each other and beside anything else.
 
+#![allow(clippy::disallowed_methods, reason = "tests stand outside of the machine")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};

@@ -5,6 +5,8 @@
 //!
 //! `cargo bench -p ringway-proto --bench head [-- [--instructions] [NAME]]`
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 #[path = "../tests/vectors/heads.rs"]
 #[allow(unreachable_pub)]
 mod heads;

@@ -3,6 +3,8 @@
 //! `cargo build --release -p ringway-proto --example relay_cost`, then count instructions by function:
 //! `valgrind --tool=callgrind --toggle-collect='*relay_once*' relay_cost 1000`. Or run it and read the time.
 
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
 use ringway_proto::chunk::{Pool, SendQueue};
 use ringway_proto::h1::{Codec, CodecLimits};
 use std::rc::Rc;

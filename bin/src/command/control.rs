@@ -47,6 +47,10 @@ fn run(args: Args, question: &str) -> Result<ExitCode, Failure> {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client of the control socket has nothing else to do than to wait"
+)]
 fn ask(socket: &Path, question: &str) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub(crate) type Resolve = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
 
 /// The resolver of the system. It may block for seconds.
+#[expect(clippy::disallowed_methods, reason = "runs before the server starts")]
 pub(crate) fn resolve_by_system(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((name, port).to_socket_addrs()?.collect())
 }

@@ -54,6 +54,7 @@ impl ControlSocket {
     }
 
     /// Answers commands on a thread of its own.
+    #[expect(clippy::disallowed_methods, reason = "this thread serves nobody else while it sleeps")]
     pub(super) fn serve(self, requests: Sender<Request>) -> io::Result<Control> {
         let Self { socket, file } = self;
         let (quit, quitting) = UnixStream::pair()?;

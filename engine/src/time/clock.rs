@@ -16,6 +16,7 @@ enum Source {
 
 impl Clock {
     /// The machine's clock; its axis starts now.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
     pub fn real() -> Self {
         Self(Source::Real { origin: std::time::Instant::now() })
     }
@@ -36,6 +37,7 @@ impl Clock {
     }
 
     /// Milliseconds since 1970 UTC. May jump when somebody sets the machine's clock: for display only.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's clock is read")]
     pub fn unix_ms(&self) -> u64 {
         match &self.0 {
             Source::Real { .. } => SystemTime::now()

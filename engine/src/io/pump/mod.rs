@@ -12,6 +12,8 @@ mod socket;
 mod sys;
 mod watch;
 
+pub use socket::Accepted;
+
 use super::{Close, Interest, Io};
 use crate::keys::ConnKey;
 use crate::observe::RequestIds;
@@ -20,7 +22,7 @@ use crate::shard::{Command, ListenerKind, Parts, Report, Shard, Start};
 use crate::snapshot::Snapshot;
 use crate::time::{Clock, Instant};
 use ringway_proto::chunk::SendQueue;
-use socket::{Accepted, Socket};
+use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
