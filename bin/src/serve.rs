@@ -41,6 +41,8 @@ pub(crate) fn start_with_default_control(mut settings: Settings, path: PathBuf) 
 /// # Errors
 /// A shard did not end.
 pub(crate) fn serve(server: &Server, on_ready: impl FnOnce(&[Bound])) -> Result<ExitCode, Failure> {
+    // Whoever reads the next lines may signal at once.
+    server.handle_signals();
     for bound in server.bound() {
         crate::say(&format!("listening on {} ({})", bound.address, bound.scheme));
     }
@@ -54,7 +56,7 @@ pub(crate) fn serve(server: &Server, on_ready: impl FnOnce(&[Bound])) -> Result<
 
 /// How many shards the engine starts for `settings`.
 pub(crate) fn shards(settings: &Settings) -> usize {
-    settings.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    settings.workers.unwrap_or_else(ringway_engine::lifecycle::default_workers)
 }
 
 /// What serving costs; the engine's bounds, from which `ringway check` makes its bill.

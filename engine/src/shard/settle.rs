@@ -95,8 +95,10 @@ impl<I: Io> Shard<I> {
                 let Some(running) = self.exchanges.get_mut(exchange) else { return };
                 running.exchange.on_flushed();
                 if running.exchange.outcome().is_some() {
+                    // What comes behind a malformed request is the rest of it, whatever it looks like.
+                    let may_have_more = running.exchange.rule().is_some() || !slot.conn.is_receive_done();
                     self.complete(exchange);
-                    self.after_exchange(key);
+                    self.after_exchange(key, may_have_more);
                 }
             }
             Role::Upstream { state: Upstream::Closing { .. }, .. } => self.close(key, Close::Gentle),
@@ -105,14 +107,14 @@ impl<I: Io> Shard<I> {
     }
 
     /// A client's exchange is over and everything was sent: the next request, or the end.
-    fn after_exchange(&mut self, key: ConnKey) {
+    fn after_exchange(&mut self, key: ConnKey, may_have_more: bool) {
         let Some(slot) = self.conns.get_mut(key) else { return };
         if slot.conn.is_failed() {
             return self.close(key, Close::Gentle);
         }
         let is_over = slot.conn.must_close() || !slot.conn.is_reusable();
         if is_over || (self.life == Life::Draining && slot.conn.undecoded_bytes() == 0) {
-            return self.close_client(key);
+            return self.close_client(key, may_have_more);
         }
         self.relay_waiting(key);
         self.touch(key);
@@ -120,14 +122,14 @@ impl<I: Io> Shard<I> {
 
     /// Ends a client's connection so that it can read everything we sent: closed at once when it has sent
     /// nothing more, else half-closed, with the rest read and dropped for a while.
-    pub(super) fn close_client(&mut self, key: ConnKey) {
+    pub(super) fn close_client(&mut self, key: ConnKey, may_have_more: bool) {
         let now = self.now;
         let Some(slot) = self.conns.get_mut(key) else { return };
         let is_clean = slot.conn.is_finished() || slot.conn.is_failed();
         if is_clean || slot.conn.is_tunnel() {
             return self.close(key, Close::Gentle);
         }
-        let has_more = slot.conn.undecoded_bytes() > 0 || !slot.conn.is_receive_done() || self.has_bytes(key);
+        let has_more = may_have_more || slot.conn.undecoded_bytes() > 0 || self.has_bytes(key);
         let Some(slot) = self.conns.get_mut(key) else { return };
         if !has_more {
             return self.close(key, Close::Gentle);

@@ -98,7 +98,7 @@ impl<I: Io> Shard<I> {
                 Role::Downstream(Client { state: Serving::Waiting { .. }, .. })
                     if !slot.conn.is_head_begun() =>
                 {
-                    self.close_client(key);
+                    self.close_client(key, false);
                 }
                 Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
                 _ => {}
@@ -153,6 +153,11 @@ impl<I: Io> Shard<I> {
                 let is_full = len == vacant.capacity();
                 vacant.fill(len);
                 slot.conn.on_received(self.now, vacant.freeze());
+                let counter = match slot.role {
+                    Role::Downstream(_) => &self.counters.downstream_received_bytes,
+                    Role::Upstream { .. } => &self.counters.upstream_received_bytes,
+                };
+                counter.add(len as u64);
                 if is_full {
                     return Received::Full;
                 }

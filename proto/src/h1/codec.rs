@@ -684,11 +684,16 @@ impl Codec {
             Role::Client => is_received,
         };
         let is_last = self.exchange.reuse == Reuse::No || self.is_last;
-        let is_deaf = self.is_finished && self.input.is_empty() && is_received;
-        if is_answered && (is_last || is_deaf) {
+        let is_deaf = self.is_finished && self.input.is_empty();
+        if !is_answered || !is_received {
+            // The rest of a request that was answered early is still told, also when it is the last: only who
+            // has seen its end knows that nothing more comes.
+            return;
+        }
+        if is_last || is_deaf {
             return self.give_up();
         }
-        if self.role == Role::Server && is_answered && is_received {
+        if self.role == Role::Server {
             self.exchange = Exchange::new();
             self.receive = Receive::Head;
         }

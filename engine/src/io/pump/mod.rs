@@ -118,9 +118,13 @@ const LOG_FLUSH: std::time::Duration = std::time::Duration::from_millis(250);
 async fn mailbox(core: Rc<Core>, wake: Readiness, commands: crossbeam_channel::Receiver<Command>) {
     loop {
         wake.readable().await;
-        sys::drain(wake.fd());
+        let is_open = sys::drain(wake.fd());
         while let Ok(command) = commands.try_recv() {
             core.obey(command);
+        }
+        if !is_open {
+            // Nobody is left who could stop us later.
+            core.stop();
         }
         if core.phase.get() == Phase::Stopped {
             return;

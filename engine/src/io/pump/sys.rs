@@ -136,11 +136,17 @@ pub(super) fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Reads away what wakes a task.
-pub(super) fn drain(fd: RawFd) {
+/// Reads away what wakes a task. Says whether the other end is still there.
+pub(super) fn drain(fd: RawFd) -> bool {
     let mut bytes = [0; 64];
-    // SAFETY: `bytes` is valid for writes of its length. The descriptor is non-blocking.
-    while unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) } == bytes.len() as isize {}
+    loop {
+        // SAFETY: `bytes` is valid for writes of its length. The descriptor is non-blocking.
+        match unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) } {
+            0 => return false,
+            read if read == bytes.len() as isize => {}
+            _ => return true,
+        }
+    }
 }
 
 /// A timer that is readable when it has gone off.
