@@ -11,6 +11,7 @@
 //! ends.
 
 pub mod pump;
+pub mod sim;
 
 use crate::keys::ConnKey;
 use crate::settings::Address;

@@ -17,4 +17,4 @@ mod writer;
 pub use access::{Formatter, Record};
 pub use counters::{Counter, Counters, OUTCOMES_MAX, Snapshot};
 pub use request_id::{RequestId, RequestIds, is_acceptable};
-pub use writer::{LogSink, LogWriter};
+pub use writer::{LogLines, LogSink, LogWriter};

@@ -46,6 +46,10 @@ pub struct LogSink {
     dropped: Arc<AtomicU64>,
 }
 
+/// The lines of a sink that nobody writes, for tests.
+#[derive(Debug)]
+pub struct LogLines(Receiver<Batch>);
+
 /// Whole lines of one shard.
 #[derive(Debug)]
 struct Batch {
@@ -123,7 +127,27 @@ impl LogWriter {
     }
 }
 
+impl LogLines {
+    /// The lines that were handed over since the last call.
+    pub fn take(&self) -> Vec<String> {
+        let batches = self.0.try_iter().map(|batch| String::from_utf8_lossy(&batch.bytes).into_owned());
+        batches.flat_map(|batch| batch.lines().map(Into::into).collect::<Vec<_>>()).collect()
+    }
+}
+
 impl LogSink {
+    /// A sink whose lines stay in memory until they are taken: [`LogSink::flush`] hands them over.
+    pub fn in_memory(format: LogFormat, counters: Arc<Counters>) -> (Self, LogLines) {
+        let (batches, incoming) = unbounded();
+        let (_, spare) = bounded(0);
+        let formatter = Formatter::new(format);
+        let dropped = Arc::default();
+        (
+            Self { formatter, buffer: Vec::new(), lines: 0, batches, spare, counters, dropped },
+            LogLines(incoming),
+        )
+    }
+
     /// Adds a line. Never blocks.
     #[inline]
     pub fn write(&mut self, record: &Record<'_>) {

@@ -1,0 +1,31 @@
+//! Where messages begin and end.
+
+use crate::world::scenario;
+
+#[test]
+fn a_request_goes_to_the_origin_and_its_response_comes_back() {
+    scenario(|w| {
+        w.origin().on("GET /a?b=c").ok("hello");
+        w.client().get("/a?b=c").expect_ok("hello").expect_kept_alive();
+        w.origin().expect_connections(1).request(0).expect_header("Host", "example.com").expect_body("");
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn an_origin_that_closes_in_the_middle_of_the_body_cuts_the_client() {
+    scenario(|w| {
+        w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").wait("1s").close();
+        w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
+        w.expect_outcomes(&["upstream_truncated"]);
+    });
+}
+
+#[test]
+fn an_origin_that_is_down_is_a_502() {
+    scenario(|w| {
+        w.origin().is_down();
+        w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
+        w.expect_outcomes(&["connect_failed"]);
+    });
+}

@@ -1,0 +1,5 @@
+//! What the proxy as a whole does, one behaviour a test, each named as the sentence that it proves.
+
+mod world;
+
+mod framing;
