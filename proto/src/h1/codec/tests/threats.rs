@@ -318,3 +318,91 @@ fn cve_2024_24791_a_final_answer_to_expect_leaves_the_connection_framed() {
     client.send(Part::End);
     assert!(client.codec.must_close());
 }
+
+#[test]
+fn a25_the_length_of_a_chunked_message_is_never_sent_on() {
+    // A filter may leave the length of what it made a stream of.
+    let mut parts = request_parts("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    let Part::Request(head) = &mut parts[0] else { panic!() };
+    head.framing = FramingChecked::for_local(Body::Streamed);
+    let mut client = End::client();
+    for part in parts {
+        client.send(part);
+    }
+    let sent = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert_eq!(client.sent(), sent);
+}
+
+#[test]
+fn b1_what_the_grammar_forbids_cannot_be_added() {
+    let mut head = ResponseHead::local(Status::OK, Body::Empty);
+    for (name, value) in
+        [("", "x"), ("a b", "x"), ("a:", "x"), ("a", "x\r\nb: y"), ("a", "\0"), ("a\n", ""), ("\u{e9}", "")]
+    {
+        assert!(head.fields.append(name.as_bytes(), value.as_bytes()).is_err(), "{name:?} {value:?}");
+        assert!(head.fields.set(name.as_bytes(), value.as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn b23_a_100_goes_before_the_101() {
+    let mut server = End::server();
+    server.receive("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nExpect: 100-continue\r\n\r\n");
+    server.send(Part::Response(ResponseHead::local(Status::CONTINUE, Body::Empty)));
+    let mut head = ResponseHead::local(Status::SWITCHING_PROTOCOLS, Body::Empty);
+    head.upgrade = Some(b"websocket".as_slice().into());
+    server.send(Part::Response(head));
+    assert!(server.sent().starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n"));
+}
+
+#[test]
+fn b28_connect_to_a_bad_port_is_refused() {
+    for target in ["a", "a:", "a:0", "a:65536", "a:-1", "a:x", ":80", "http://a:80"] {
+        let seen = refused(&format!("CONNECT {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(seen, "Malformed(TargetAuthority)", "{target}");
+    }
+}
+
+#[test]
+fn cve_2022_0711_set_cookie2_is_a_field_like_any_other() {
+    let response = "HTTP/1.1 200 OK\r\nSet-Cookie2: a\r\nSet-Cookie2: b\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(relayed_response(GET, response), response);
+}
+
+#[test]
+fn cve_2026_89044_a_coding_that_looks_like_chunked_is_refused() {
+    for coding in [
+        "chunked, xchunked",
+        "xchunked",
+        "chunked\x0b",
+        "chunke\u{2064}d",
+        "chunked chunked",
+        "chunked,chunked",
+    ] {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n");
+        assert!(refused(&request).starts_with("Malformed"), "{coding:?}");
+    }
+}
+
+#[test]
+fn haproxy_2026_a_comma_in_the_authority_is_refused() {
+    assert_eq!(refused("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n"), "Malformed(HostInvalid)");
+    assert_eq!(refused("GET http://a,b/ HTTP/1.1\r\nHost: a,b\r\n\r\n"), "Malformed(TargetAuthority)");
+}
+
+#[test]
+fn haproxy_2026_a_transfer_that_ends_in_its_trailers_is_incomplete() {
+    let mut client = End::asking(GET);
+    client.receive("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n");
+    assert_eq!(client.finish(), "!Truncated");
+    assert!(!client.codec.is_reusable());
+}
+
+#[test]
+fn crlf_powered_desync_2026_escapes_stay_escapes() {
+    let request = "GET /%0d%0aHost:%20b%0d%0a HTTP/1.1\r\nHost: a\r\nX: %0d%0aY: z\r\n\r\n";
+    assert_eq!(relayed_request(request), request);
+    let mut parts = request_parts(GET);
+    let Part::Request(head) = &mut parts[0] else { panic!() };
+    assert!(head.set_target(b"/\r\nX: y").is_err());
+}
