@@ -1,0 +1,226 @@
+//! What can be checked of text: titles, promises, names of things that have to exist, and tables that repeat the
+//! code.
+
+use crate::source::{files, read, root};
+use ringway_engine::exchange::{Fault, Outcome};
+use ringway_proto::rules::Rule;
+use std::fmt::Write;
+use std::path::Path;
+
+#[test]
+fn a_document_has_one_title() {
+    let mut wrong = Vec::new();
+    for path in documents() {
+        let text = read(&path);
+        let is_code = |line: &&str| line.starts_with("```");
+        let mut is_in_code = false;
+        let titles = text.lines().filter(|line| {
+            is_in_code ^= is_code(line);
+            !is_in_code && line.starts_with("# ")
+        });
+        let titles = titles.count();
+        if titles != 1 || !text.starts_with("# ") {
+            wrong.push(format!("{path}: {titles} titles, or the first line is none"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unfinished_work_has_an_owner() {
+    // In pieces, or this file would be the first one found.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    find_in_text(|line| {
+        marks.iter().any(|mark| {
+            line.match_indices(mark).any(|(at, _)| {
+                let (before, after) = (&line[..at], &line[at + mark.len()..]);
+                !is_word(before.chars().next_back())
+                    && !is_word(after.chars().next())
+                    && !(after.starts_with('(') && !after.starts_with("()"))
+            })
+        })
+    });
+}
+
+#[test]
+fn nothing_names_the_machine_it_was_written_on() {
+    let root = root();
+    let home = std::env::var("HOME").unwrap_or_default();
+    let home = Path::new(&home).parent().map(|_| format!("{home}/"));
+    let mut names = vec![root.to_str().expect("UTF-8").to_owned()];
+    names.extend(home.filter(|home| home.len() > 1));
+    find_in_text(|line| names.iter().any(|name| line.contains(name)));
+}
+
+/// Fails with every line of every text file that `is_wrong`.
+fn find_in_text(is_wrong: impl Fn(&str) -> bool) {
+    let mut wrong = Vec::new();
+    for path in files() {
+        // What is not UTF-8 is no text: bytes of a test.
+        let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
+        let lines = text.lines().enumerate().filter(|(_, line)| is_wrong(line));
+        wrong.extend(lines.map(|(at, line)| format!("{path}:{}: {line}", at + 1)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_documents_point_at_exists() {
+    let mut wrong = Vec::new();
+    for document in documents() {
+        let text = read(&document);
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for link in links(&text).filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let target = link.split('#').next().expect("at least one piece");
+            if !root().join(folder).join(target).exists() {
+                wrong.push(format!("{document}: link to {target}"));
+            }
+        }
+        for script in text.split(|c: char| !(c.is_ascii_alphanumeric() || "/_-.".contains(c))) {
+            let script = script.trim_end_matches('.');
+            if script.starts_with("scripts/") && !root().join(script).exists() {
+                wrong.push(format!("{document}: {script}"));
+            }
+        }
+        for file in quoted(&text).filter(|quoted| is_source_path(quoted)) {
+            if !root().join(file).exists() {
+                wrong.push(format!("{document}: `{file}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not there:\n{}", wrong.join("\n"));
+}
+
+/// The targets of `[text](target)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+}
+
+/// What stands between backquotes on one line.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+fn is_source_path(text: &str) -> bool {
+    let folders = ["proto/", "engine/", "bin/", "benches/", "docs/", ".ci/"];
+    folders.iter().any(|folder| text.starts_with(folder)) && !text.contains(['*', '{', ' ', '<', '…'])
+}
+
+#[test]
+fn tables_are_those_of_the_code() {
+    // One after the other, since each may be written into the same file.
+    check_table("outcomes", &outcomes());
+    check_table("rules", &rules());
+    check_table("counters", &counters());
+}
+
+fn outcomes() -> String {
+    let meanings = meanings(&read("engine/src/exchange/outcome.rs"), "outcomes! {\n");
+    assert_eq!(meanings.len(), Outcome::ALL.len());
+    let mut table = String::from("| outcome | fault | status | meaning |\n|---|---|---|---|\n");
+    for (outcome, meaning) in Outcome::ALL.iter().zip(meanings) {
+        let fault = match outcome.fault() {
+            Fault::None => "",
+            Fault::Downstream => "client",
+            Fault::Upstream => "origin",
+            Fault::Local => "ours",
+        };
+        _ = writeln!(table, "| `{}` | {fault} | {} | {meaning} |", outcome.label(), outcome.status());
+    }
+    table
+}
+
+fn rules() -> String {
+    let meanings = meanings(&read("proto/src/rules/mod.rs"), "rules! {\n");
+    assert_eq!(meanings.len(), Rule::ALL.len());
+    let mut table = String::from("| rule | status | meaning |\n|---|---|---|\n");
+    for (rule, meaning) in Rule::ALL.iter().zip(meanings) {
+        _ = writeln!(table, "| `{}` | {} | {meaning} |", rule.word(), rule.status());
+    }
+    table
+}
+
+fn counters() -> String {
+    let source = read("engine/src/observe/counters.rs");
+    let entries = block(&source, "counters! {\n").lines();
+    let entries = entries.filter_map(|line| line.trim().strip_suffix(';')?.split_once(' '));
+    let mut table = String::from("| name | kind | meaning |\n|---|---|---|\n");
+    for ((kind, name), meaning) in entries.zip(meanings(&source, "counters! {\n")) {
+        _ = writeln!(table, "| `{name}` | {kind} | {meaning} |");
+    }
+    table
+}
+
+#[test]
+fn the_access_log_is_described_field_by_field() {
+    let text = read("docs/operating.md");
+    let record = ringway_engine::observe::Record {
+        host: Some(b"h"),
+        referer: Some(b"r"),
+        user_agent: Some(b"u"),
+        cluster: Some("c"),
+        endpoint: Some("e"),
+        select_us: Some(1),
+        connect_us: Some(1),
+        first_byte_us: Some(1),
+        rule: Some("x"),
+        ..Default::default()
+    };
+    let mut line = Vec::new();
+    ringway_engine::observe::Formatter::new(ringway_engine::settings::LogFormat::Json)
+        .append(&mut line, &record);
+    let line = String::from_utf8(line).expect("JSON is UTF-8");
+    let names = line.split(['{', ',']).filter_map(|member| member.strip_prefix('"')?.split_once("\":"));
+    let names: Vec<&str> = names.map(|(name, _)| name).collect();
+    assert!(names.len() > 15, "{line}");
+    for name in names {
+        assert!(text.contains(&format!("| `{name}` |")), "docs/operating.md says nothing about `{name}`");
+    }
+}
+
+/// The doc comments of the entries of a table in the code, each on one line.
+fn meanings(source: &str, begin: &str) -> Vec<String> {
+    let mut meanings = Vec::new();
+    let mut comment: Vec<&str> = Vec::new();
+    for line in block(source, begin).lines().map(str::trim) {
+        match line.strip_prefix("/// ") {
+            Some(text) => comment.push(text),
+            None if line.ends_with(';') => meanings.push(plain(&std::mem::take(&mut comment).join(" "))),
+            None => {}
+        }
+    }
+    meanings
+}
+
+/// Without links into the code.
+fn plain(text: &str) -> String {
+    text.replace("[`", "`").replace("`]", "`")
+}
+
+fn block<'a>(source: &'a str, begin: &str) -> &'a str {
+    // The macro's own definition has the same word; its use stands at the beginning of a line.
+    let at = source.find(&format!("\n{begin}")).unwrap_or_else(|| panic!("no {begin}"));
+    let rest = &source[at..];
+    &rest[..rest.find("\n}").expect("it ends")]
+}
+
+/// Compares the table between the marks `<!-- name -->` and `<!-- end -->` in docs/operating.md, or writes it.
+fn check_table(name: &str, table: &str) {
+    let path = "docs/operating.md";
+    let text = read(path);
+    let mark = format!("<!-- {name} -->\n");
+    let begin = text.find(&mark).unwrap_or_else(|| panic!("{path} has no {mark}")) + mark.len();
+    let end = begin + text[begin..].find("<!-- end -->").expect("the table's end is marked");
+    if std::env::var_os("UPDATE_EXPECT").is_some() && text[begin..end] != *table {
+        std::fs::write(root().join(path), [&text[..begin], table, &text[end..]].concat()).expect("written");
+        return;
+    }
+    assert!(text[begin..end] == *table, "the table `{name}` of {path} is old: run with UPDATE_EXPECT=1");
+}
+
+fn documents() -> Vec<String> {
+    let is_document =
+        |path: &String| path.ends_with(".md") && (path.starts_with("docs/") || !path.contains('/'));
+    files().into_iter().filter(is_document).collect()
+}
