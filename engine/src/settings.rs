@@ -371,7 +371,8 @@ impl Settings {
     /// Finds what is contradictory. Each error is one sentence.
     ///
     /// # Errors
-    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names given twice.
+    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names given twice, a name in
+    /// `Via` that is no token.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
         for (index, cluster) in self.clusters.iter().enumerate() {
@@ -392,6 +393,11 @@ impl Settings {
             if !known(name) {
                 errors.push(format!("there is no cluster \"{name}\""));
             }
+        }
+        if let Some(via) = &self.forwarding.via
+            && !ringway_proto::message::fields::is_valid_name(via.as_bytes())
+        {
+            errors.push(format!("\"{via}\" is no name for Via: it has to be a token"));
         }
         if self.listeners.is_empty() && self.tcp.is_empty() {
             errors.push("there is nothing to listen on".into());

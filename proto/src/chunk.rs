@@ -346,6 +346,14 @@ impl SendQueue {
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         self.len += bytes.len();
+        match &mut self.tail {
+            Some(tail) if bytes.len() < tail.room() => tail.append(bytes),
+            _ => self.put_across(bytes),
+        }
+    }
+
+    /// Appends a copy of what does not fit the buffer that is being filled, or begins one.
+    fn put_across(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let tail = self.tail.get_or_insert_with(|| self.pool.small());

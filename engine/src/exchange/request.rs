@@ -124,7 +124,7 @@ impl Exchange {
         }
         to_origin_form(head)?;
         let downstream = &self.facts.downstream;
-        let authority: Box<[u8]> = head.authority().into();
+        let authority = head.authority_chunk();
         let hop = forwarded::Hop {
             client_ip: (downstream.port != 0).then_some(&*downstream.address),
             scheme: downstream.scheme,
@@ -259,8 +259,7 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), Refusal> {
 }
 
 fn set(fields: &mut Fields, name: Name, value: &[u8]) -> Result<(), Refusal> {
-    let is_set = fields.set(name.text().as_bytes(), value);
-    is_set.map_err(|_| Refusal::Outcome(Outcome::Internal))
+    fields.replace(name, value).map_err(|_| Refusal::Outcome(Outcome::Internal))
 }
 
 /// HTTP/1.0 clients may leave out `Host`; what we send is HTTP/1.1 and needs it (RFC 9112 section 3.2).

@@ -37,7 +37,7 @@ impl Exchange {
         forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
         if !head.fields.has(Name::Date) {
             // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
-            let is_added = head.fields.append(b"date", env.date);
+            let is_added = head.fields.replace(Name::Date, env.date);
             debug_assert!(is_added.is_ok());
         }
         if let Some(route) = self.route {

@@ -242,7 +242,8 @@ struct Lines<'a> {
     added: &'a [u8],
     /// Whether the received bytes are HTTP/1 lines, so that whole lines can be copied.
     is_text: bool,
-    /// The run of received bytes that is not written yet.
+    /// Where the run that is not written yet stands: in `received` or in `added`.
+    source: Place,
     start: usize,
     end: usize,
 }
@@ -252,7 +253,16 @@ impl<'a> Lines<'a> {
     fn new(out: &'a mut SendQueue, fields: &'a Fields, version: Version) -> Self {
         let received: &[u8] = &fields.received;
         let is_text = version != Version::Http2 && !received.is_empty();
-        Self { out, list: &fields.list, received, added: &fields.added, is_text, start: 0, end: 0 }
+        Self {
+            out,
+            list: &fields.list,
+            received,
+            added: &fields.added,
+            is_text,
+            source: Place::Received,
+            start: 0,
+            end: 0,
+        }
     }
 
     /// Takes the received request line when it is what would be written.
@@ -314,7 +324,7 @@ impl<'a> Lines<'a> {
                 }
                 length = None;
             }
-            if self.is_text && entry.place == Place::Received {
+            if self.is_text || entry.place == Place::Added {
                 self.take_line(entry);
             } else {
                 self.put_entry(entry);
@@ -328,17 +338,18 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Adds a received line to the run, or begins another.
+    /// Adds a line to the run, or begins another.
     #[inline]
     fn take_line(&mut self, entry: &Entry) {
         let start = entry.name.start as usize;
-        if start != self.end {
+        if start != self.end || entry.place != self.source {
             self.flush();
-            self.start = start;
+            (self.source, self.start) = (entry.place, start);
         }
+        let text = self.text(entry);
         let mut end = entry.value.end();
         // White space may stand before the line end.
-        while self.received[end] != b'\r' {
+        while text[end] != b'\r' {
             end += 1;
         }
         self.end = end + 2;
@@ -364,7 +375,8 @@ impl<'a> Lines<'a> {
     /// Writes what is said about the connection, and the empty line.
     #[inline]
     fn finish(mut self, options: Options<'_>) {
-        if self.is_text && options.is_silent() && self.received.len() == self.end + 2 {
+        let is_received = self.is_text && self.source == Place::Received;
+        if is_received && options.is_silent() && self.received.len() == self.end + 2 {
             // The run goes up to the received empty line.
             self.end += 2;
             return self.flush();
@@ -377,7 +389,8 @@ impl<'a> Lines<'a> {
     #[inline]
     fn flush(&mut self) {
         if self.start < self.end {
-            self.out.put(&self.received[self.start..self.end]);
+            let text = if self.source == Place::Added { self.added } else { self.received };
+            self.out.put(&text[self.start..self.end]);
         }
         self.start = self.end;
     }

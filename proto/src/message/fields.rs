@@ -12,7 +12,8 @@ use crate::span::Span;
 pub struct Fields {
     /// The received bytes that [`Place::Received`] spans point into. For a head: all of it.
     pub(crate) received: Chunk,
-    /// The text that [`Place::Added`] spans point into.
+    /// The text that [`Place::Added`] spans point into: whole HTTP/1 lines, so that added fields, too, are copied
+    /// in one run.
     pub(crate) added: Vec<u8>,
     pub(crate) list: Vec<Entry>,
 }
@@ -25,6 +26,21 @@ pub(crate) struct Entry {
     pub(crate) name: Span,
     pub(crate) value: Span,
 }
+
+impl Entry {
+    /// Stands where one will be.
+    pub(crate) const VACANT: Self = Self {
+        id: Name::Other,
+        place: Place::Received,
+        name: Span { start: 0, len: 0 },
+        value: Span { start: 0, len: 0 },
+    };
+}
+
+/// Room made for added text at the first addition: `X-Forwarded-*`, `Via`, `X-Request-Id` and the like.
+const ADDED_BYTES: usize = 256;
+/// Room made for added fields at the first addition.
+const ADDED_FIELDS: usize = 8;
 
 /// Where the spans of an entry point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +85,15 @@ impl Fields {
     #[inline]
     pub fn get(&self, id: Name) -> Option<&[u8]> {
         self.get_all(id).next()
+    }
+
+    /// The first field of a known name, as bytes that outlive a change of these fields.
+    pub fn get_chunk(&self, id: Name) -> Option<Chunk> {
+        let entry = self.list.iter().find(|entry| entry.id == id && entry.place != Place::Removed)?;
+        Some(match entry.place {
+            Place::Received => self.received.slice(entry.value.range()),
+            Place::Added | Place::Removed => entry.value.of(&self.added).to_vec().into(),
+        })
     }
 
     /// All fields of a known name, in order.
@@ -134,7 +159,7 @@ impl Fields {
         if !is_valid_name(name) || !is_valid_value(value) {
             return Err(InvalidField);
         }
-        self.push(Name::classify(name), name, value);
+        self.push(Name::classify(name), name, &[value]);
         Ok(())
     }
 
@@ -150,7 +175,7 @@ impl Fields {
             entry.place != Place::Removed && self.view(entry).name.eq_ignore_ascii_case(name)
         });
         self.remove_named(name);
-        self.push(Name::classify(name), name, value);
+        self.push(Name::classify(name), name, &[value]);
         if let Some(first) = first {
             let entry = self.list.pop().expect("just pushed");
             self.list[first] = entry;
@@ -158,18 +183,36 @@ impl Fields {
         Ok(())
     }
 
-    /// Adds a field whose name and value are known to be valid.
-    pub(crate) fn push(&mut self, id: Name, name: &[u8], value: &[u8]) {
+    /// Replaces all fields of a known name by one, behind all others.
+    ///
+    /// # Errors
+    /// When the value could change the message's structure.
+    pub fn replace(&mut self, id: Name, value: &[u8]) -> Result<(), InvalidField> {
+        debug_assert!(id != Name::Other);
+        if !is_valid_value(value) {
+            return Err(InvalidField);
+        }
+        self.remove(id);
+        self.push(id, id.text().as_bytes(), &[value]);
+        Ok(())
+    }
+
+    /// Adds a field whose name and value are known to be valid. The value comes in pieces.
+    pub(crate) fn push(&mut self, id: Name, name: &[u8], value: &[&[u8]]) {
+        if self.added.capacity() == 0 {
+            // What a proxy adds to a message, at once rather than by doubling.
+            self.added.reserve(ADDED_BYTES);
+            self.list.reserve(ADDED_FIELDS);
+        }
         let start = self.added.len();
         self.added.extend_from_slice(name);
-        let middle = self.added.len();
-        self.added.extend_from_slice(value);
-        self.list.push(Entry {
-            id,
-            place: Place::Added,
-            name: Span::new(start, middle),
-            value: Span::new(middle, self.added.len()),
-        });
+        let name = Span::new(start, self.added.len());
+        self.added.extend_from_slice(b": ");
+        let start = self.added.len();
+        value.iter().for_each(|piece| self.added.extend_from_slice(piece));
+        let value = Span::new(start, self.added.len());
+        self.added.extend_from_slice(b"\r\n");
+        self.list.push(Entry { id, place: Place::Added, name, value });
     }
 
     /// Number of fields that are present.

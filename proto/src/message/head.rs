@@ -136,6 +136,18 @@ impl RequestHead {
         self.target_authority().or_else(|| self.fields.get(super::Name::Host)).unwrap_or_default()
     }
 
+    /// As [`RequestHead::authority`], as bytes that outlive a change of the head.
+    pub fn authority_chunk(&self) -> Chunk {
+        match self.target.form {
+            TargetForm::Absolute | TargetForm::Authority => {
+                self.fields.received.slice(self.target.authority.range())
+            }
+            TargetForm::Origin | TargetForm::Asterisk => {
+                self.fields.get_chunk(super::Name::Host).unwrap_or_default()
+            }
+        }
+    }
+
     /// What content follows.
     #[inline]
     pub fn body(&self) -> Body {

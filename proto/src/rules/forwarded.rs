@@ -57,7 +57,7 @@ pub fn append_via(fields: &mut Fields, received: Version, name: &str) {
         Version::Http11 => "1.1 ",
         Version::Http2 => "2.0 ",
     };
-    push(fields, Name::Via, [version, name].concat().as_bytes());
+    push(fields, Name::Via, &[version.as_bytes(), name.as_bytes()]);
 }
 
 /// Whether `Via` says that the message came through the proxy of this name already (RFC 9110 section 7.6).
@@ -85,13 +85,13 @@ fn continue_list(fields: &mut Fields, id: Name, element: &[u8], is_trusted: bool
 
 fn replace(fields: &mut Fields, id: Name, value: &[u8]) {
     fields.remove(id);
-    push(fields, id, value);
+    push(fields, id, &[value]);
 }
 
-fn push(fields: &mut Fields, id: Name, value: &[u8]) {
-    // Not valid only when the caller's own text is: nothing is better than a broken message.
-    let is_added = fields.append(id.text().as_bytes(), value).is_ok();
-    debug_assert!(is_added, "{id:?}");
+/// The pieces are ours or come from a checked head: an address, a scheme, a host, a configured name.
+fn push(fields: &mut Fields, id: Name, value: &[&[u8]]) {
+    debug_assert!(value.iter().all(|piece| crate::message::fields::is_valid_value(piece)), "{id:?}");
+    fields.push(id, id.text().as_bytes(), value);
 }
 
 /// `value` as a token or a quoted string (RFC 9110 section 5.6.4).
