@@ -1,3 +1,114 @@
-//! The named points of an exchange at which code takes part.
+//! The points of an exchange where others may take part, and how what they wrote is run.
+//!
+//! [`Phase`] names the points, in the order of an exchange. What takes part is a *hook*: an `async fn` that
+//! borrows the exchange's state. [`cell`] runs it: ready at once costs no allocation and no waiting; pending parks
+//! this exchange only. A phase that nobody asked for is not visited; [`unasked`] finds that out from the types.
+//!
+//! Nothing here knows what an exchange is, who polls, or what wakes. Why it is built this way and what it costs is
+//! in `docs/decisions/0002-hooks.md`.
+//!
+//! Read [`cell`], then [`unasked`].
 
+pub mod cell;
 pub mod fields;
+pub mod unasked;
+
+pub use cell::{Hook, HookCell, Rooms};
+pub use unasked::{Neutral, Unasked, asks};
+
+macro_rules! phases {
+    ($( $(#[$doc:meta])* $id:ident $word:literal ; )*) => {
+        /// A point of an exchange.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Phase { $( $(#[$doc])* $id, )* }
+
+        impl Phase {
+            /// Every phase, in the order of an exchange that succeeds; then what else may happen.
+            pub const ALL: &'static [Self] = &[ $( Self::$id, )* ];
+
+            /// The word that logs and metrics use.
+            pub const fn word(self) -> &'static str {
+                match self { $( Self::$id => $word, )* }
+            }
+        }
+    };
+}
+
+phases! {
+    /// The request head has come; nothing was decided.
+    EarlyRequest "early_request";
+    /// The route is known: the request may be changed, refused or answered.
+    Request "request";
+    /// An upstream is chosen; once for each attempt.
+    Select "select";
+    /// A connection to the upstream is there, new or reused; once for each attempt.
+    Connected "connected";
+    /// The request head goes upstream; once for each attempt.
+    UpstreamRequest "upstream_request";
+    /// Some of the request's content passes.
+    RequestData "request_data";
+    /// A response head has come from upstream, before it may be stored.
+    UpstreamResponse "upstream_response";
+    /// The response head goes downstream, wherever it came from.
+    Response "response";
+    /// Some of the response's content passes.
+    ResponseData "response_data";
+    /// The response's trailers pass.
+    Trailers "trailers";
+    /// An attempt failed: may another follow?
+    Retry "retry";
+    /// The exchange failed: what is answered?
+    Failed "failed";
+    /// It is over: last, and exactly once.
+    Finished "finished";
+}
+
+/// A set of phases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases(u16);
+
+const _: () = assert!(Phase::ALL.len() <= u16::BITS as usize);
+
+impl Phases {
+    /// No phase.
+    pub const NONE: Self = Self(0);
+
+    /// This set and, if `is_asked`, `phase`.
+    #[must_use]
+    pub const fn with(self, phase: Phase, is_asked: bool) -> Self {
+        Self(self.0 | (is_asked as u16) << phase as u16)
+    }
+
+    /// The phases of either set.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `phase` is in the set.
+    #[inline]
+    pub const fn has(self, phase: Phase) -> bool {
+        self.0 >> phase as u16 & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_what_was_asked_for() {
+        let asked = Phases::NONE.with(Phase::Request, true).with(Phase::Select, false);
+        let set = asked.union(Phases::NONE.with(Phase::Finished, true));
+        let has: Vec<_> = Phase::ALL.iter().copied().filter(|&phase| set.has(phase)).collect();
+        assert_eq!(has, [Phase::Request, Phase::Finished]);
+    }
+
+    #[test]
+    fn the_words_are_the_names() {
+        for phase in Phase::ALL {
+            assert_eq!(phase.word().replace('_', ""), format!("{phase:?}").to_lowercase());
+        }
+    }
+}
