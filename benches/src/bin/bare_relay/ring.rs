@@ -47,7 +47,7 @@ impl Buffers {
     pub(crate) fn register(submitter: &Submitter<'_>) -> io::Result<Self> {
         let ring_bytes = BUF_COUNT as usize * size_of::<BufRingEntry>();
         let ring = allocate_pages(ring_bytes).cast::<BufRingEntry>();
-        let slab = allocate_pages(BUF_COUNT as usize * BUF_STRIDE_BYTES);
+        let slab = allocate_pages(BUF_COUNT as usize * BUF_BYTES as usize);
         // SAFETY: page-aligned, zeroed, of the stated length, and never freed.
         unsafe {
             submitter.register_buf_ring_with_flags(ring.as_ptr() as u64, BUF_COUNT, BUF_GROUP, 0)?;
@@ -72,7 +72,7 @@ impl Buffers {
     }
 
     pub(crate) fn bytes(&self, piece: Piece) -> &[u8] {
-        let start = piece.id as usize * BUF_STRIDE_BYTES + piece.start as usize;
+        let start = piece.id as usize * BUF_BYTES as usize + piece.start as usize;
         // SAFETY: in bounds (`take` checked, later cuts only shrink). The slab is never freed, and the kernel
         // does not write to this buffer while the caller owns the piece, which every caller does.
         unsafe { std::slice::from_raw_parts(self.slab.as_ptr().add(start), piece.len as usize) }
@@ -80,7 +80,7 @@ impl Buffers {
 
     pub(crate) fn give_back(&mut self, piece: Piece) {
         let index = (self.tail % BUF_COUNT) as usize;
-        let offset = piece.id as usize * BUF_STRIDE_BYTES;
+        let offset = piece.id as usize * BUF_BYTES as usize;
         // SAFETY: the index is in the ring; the kernel does not read this entry before the tail passes it.
         // Fields are set one by one because the first entry's last field is the tail.
         unsafe {
@@ -169,10 +169,9 @@ impl Op {
 }
 
 pub(crate) const BUF_GROUP: u16 = 0;
-pub(crate) const BUF_COUNT: u16 = 128;
-const BUF_BYTES: u32 = 32 * 1024;
-/// Not a power of two: buffers at equal offsets would share a few sets of the caches.
-const BUF_STRIDE_BYTES: usize = BUF_BYTES as usize + 4096 + 64;
+pub(crate) const BUF_COUNT: u16 = 64;
+/// Fits a body of 64 KiB with its head; more and larger buffers only leave the cache earlier.
+const BUF_BYTES: u32 = 80 * 1024;
 
 const _: () = {
     // The tail counts modulo 2^16.
