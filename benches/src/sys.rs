@@ -33,6 +33,36 @@ pub fn pin(cores: &[usize]) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, mem::size_of_val(&set), &raw const set) }).map(drop)
 }
 
+/// Sets the niceness of this process and of those it starts from now on, and of their session where the kernel
+/// schedules by session first; that part ends with the returned value.
+///
+/// # Errors
+/// Below zero without the privilege to do so.
+pub fn set_nice(nice: i32) -> io::Result<SessionNice> {
+    // SAFETY: plain call.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })?;
+    let before = std::fs::read_to_string(AUTOGROUP).unwrap_or_default();
+    let before = before.trim().rsplit(' ').next().and_then(|nice| nice.parse().ok());
+    // The kernel wants a pause between two changes and says EAGAIN; without sessions there is nothing to set.
+    if before.is_some_and(|before: i32| before != nice) {
+        std::fs::write(AUTOGROUP, nice.to_string())?;
+    }
+    Ok(SessionNice(before))
+}
+
+/// Gives the session its niceness back when dropped.
+#[derive(Debug)]
+pub struct SessionNice(Option<i32>);
+
+impl Drop for SessionNice {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            // Nothing can be done about a failure here.
+            let _ = std::fs::write(AUTOGROUP, before.to_string());
+        }
+    }
+}
+
 /// Raises the descriptor limit as far as permitted, towards `want`, and returns what it is then.
 pub fn raise_descriptor_limit(want: u64) -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -278,3 +308,5 @@ pub fn enter_own_network() -> io::Result<()> {
 
 /// Wishes for the longest accept queue; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+/// The session of this process, as the scheduler sees it.
+const AUTOGROUP: &str = "/proc/self/autogroup";

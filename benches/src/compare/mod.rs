@@ -32,6 +32,7 @@ pub struct Options {
     rounds: usize,
     seconds: u64,
     quick: bool,
+    nice: i32,
     only: Vec<String>,
     ringway: Option<PathBuf>,
     repository: PathBuf,
@@ -50,6 +51,7 @@ impl Options {
             rounds: args.value("--rounds")?.unwrap_or(if quick { 1 } else { 3 }).max(1),
             seconds: args.value("--seconds")?.unwrap_or(if quick { 1 } else { 3 }).max(1),
             quick,
+            nice: args.value("--nice")?.unwrap_or(0),
             only: args.values("--only")?,
             ringway: (!args.flag("--skip-ringway")).then_some(ringway),
             repository,
@@ -93,6 +95,8 @@ pub fn run(options: &Options) -> io::Result<PathBuf> {
     let descriptor_limit = sys::raise_descriptor_limit(DESCRIPTORS_WANTED);
     sys::pin(&[0, 1]).map_err(|error| io::Error::other(format!("two cores are needed: {error}")))?;
     sys::pin(LOAD_CORES)?;
+    // All alike, before any of them starts: they are compared with each other.
+    let _priority = sys::set_nice(options.nice)?;
     let dir = TempDir::new()?;
     let tools = std::env::current_exe()?.parent().unwrap_or(Path::new(".")).to_owned();
     let programs = Programs { ringway: options.ringway.clone(), tools, descriptor_limit };
@@ -214,6 +218,7 @@ mod tests {
             rounds: 1,
             seconds: 1,
             quick: true,
+            nice: 0,
             only: only.iter().map(|name| (*name).to_owned()).collect(),
             ringway: None,
             repository: PathBuf::new(),
