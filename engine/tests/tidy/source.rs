@@ -118,8 +118,8 @@ pub(crate) fn reach(sources: &[Source]) -> Reached {
 /// Whether Cargo makes a crate of this file.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    // Fuzz targets lie in a crate inside of a crate.
-    let parts = if parts.get(1) == Some(&"fuzz") { &parts[1..] } else { &parts[..] };
+    // Fuzz targets, and the study of hooks, lie in a crate inside of a crate.
+    let parts = if matches!(parts.get(1), Some(&("fuzz" | "hooks"))) { &parts[1..] } else { &parts[..] };
     match parts {
         [_, "build.rs"] | [_, "src", "main.rs" | "lib.rs"] => true,
         [_, "src", "bin", _] | [_, "tests" | "benches" | "examples" | "fuzz_targets", _] => true,
