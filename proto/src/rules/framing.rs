@@ -72,6 +72,13 @@ pub fn is_unframed(status: Status, method: Method) -> bool {
 /// # Errors
 /// [`Rule::ContentLength`] when an element is not a number or differs from another.
 pub fn content_length(fields: &Fields) -> Result<Option<u64>, Rule> {
+    // Nearly always one number.
+    let mut values = fields.get_all(Name::ContentLength);
+    if let (Some(value), None) = (values.next(), values.next())
+        && let Some(length) = list::decimal(value)
+    {
+        return Ok(Some(length));
+    }
     let mut found = None;
     for value in fields.get_all(Name::ContentLength) {
         for element in value.split(|&byte| byte == b',') {

@@ -60,7 +60,16 @@ pub struct Host<'a> {
 ///
 /// # Errors
 /// [`Rule::HostInvalid`].
+#[inline]
 pub fn parse(value: &[u8]) -> Result<Host<'_>, Rule> {
+    // Nearly always a name and nothing else.
+    if !value.is_empty() && value.iter().all(|&byte| IS_NAME_BYTE[byte as usize]) {
+        return Ok(Host { name: value, port: None });
+    }
+    parse_parts(value)
+}
+
+fn parse_parts(value: &[u8]) -> Result<Host<'_>, Rule> {
     let (name, port) = split(value);
     let is_valid = match name {
         [b'[', address @ .., b']'] => is_ipv6(address),
