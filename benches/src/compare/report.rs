@@ -25,6 +25,8 @@ struct Verdict {
     what: String,
     found: Option<f64>,
     limit: f64,
+    /// Somebody else was at work on core 0: the figure decides nothing.
+    disturbed: bool,
     note: String,
 }
 
@@ -72,6 +74,7 @@ impl Report {
             what: format!("{}: {}", work.name(), work.unit()),
             found: ours.and_then(|finding| finding.result.as_ref().ok()).map(|(value, _)| *value),
             limit: work.limit(),
+            disturbed: false,
             note: String::new(),
         });
     }
@@ -106,15 +109,17 @@ impl Verdict {
         };
         let (of, against) = (target.contender, target.reference);
         let mut notes = vec![note.to_owned()];
+        let disturbed = target.cost == Cost::Core && table::is_disturbed(rows, of, against);
         let by_process = table::ratio(rows, of, against, Cost::Process);
-        if let Some(by_process) = by_process.filter(|_| table::is_disturbed(rows, of, against)) {
-            notes.push(format!("disturbed; by process CPU {by_process:.3}"));
+        if let Some(by_process) = by_process.filter(|_| disturbed) {
+            notes.push(format!("others at work on core 0; by process CPU {by_process:.3}"));
         }
         notes.retain(|note| !note.is_empty());
         Self {
             what: format!("{}: {} / {}{cost}", target.workload, of.name(), against.name()),
             found: table::ratio(rows, of, against, target.cost),
             limit: target.limit,
+            disturbed,
             note: notes.join("; "),
         }
     }
@@ -122,6 +127,7 @@ impl Verdict {
     fn cells(&self) -> Vec<String> {
         let verdict = match self.found {
             None => "not measured",
+            Some(_) if self.disturbed => "undecided",
             Some(found) if found <= self.limit => "kept",
             Some(_) => "MISSED",
         };
