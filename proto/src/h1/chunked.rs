@@ -144,12 +144,12 @@ impl ChunkedDecoder {
 
     #[inline]
     fn count_line_byte(&mut self, limits: &ChunkedLimits, rule: Rule) -> Result<(), Rule> {
-        self.line_bytes += 1;
+        self.line_bytes = self.line_bytes.saturating_add(1);
         if self.line_bytes as usize > limits.line_bytes { Err(rule) } else { Ok(()) }
     }
 
     fn count_extension_byte(&mut self, limits: &ChunkedLimits) -> Result<(), Rule> {
-        self.extension_bytes += 1;
+        self.extension_bytes = self.extension_bytes.saturating_add(1);
         if self.extension_bytes as usize > limits.extension_bytes {
             Err(Rule::ChunkExtension)
         } else {

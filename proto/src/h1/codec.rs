@@ -44,7 +44,7 @@ impl CodecLimits {
     #[inline]
     pub(super) fn chunked(&self, body_bytes: u64) -> ChunkedLimits {
         let line_bytes = self.chunk_line_bytes;
-        ChunkedLimits { line_bytes, extension_bytes: line_bytes * EXTENSION_LINES, body_bytes }
+        ChunkedLimits { line_bytes, extension_bytes: line_bytes.saturating_mul(EXTENSION_LINES), body_bytes }
     }
 }
 
