@@ -30,12 +30,17 @@ impl<I: Io> Shard<I> {
 
     /// Moves parts both ways until neither side has one that may be taken.
     pub(super) fn relay_exchange(&mut self, key: ExchangeKey) {
+        let mut has_moved = false;
         loop {
             let moved_up = self.relay_side(key, Side::Downstream);
             let moved_down = self.relay_side(key, Side::Upstream);
             if !moved_up && !moved_down {
                 break;
             }
+            has_moved = true;
+        }
+        if has_moved {
+            self.touch_both(key);
         }
         self.relay_endings(key);
     }
@@ -60,9 +65,11 @@ impl<I: Io> Shard<I> {
             Side::Downstream => (Some(running.downstream), running.upstream),
             Side::Upstream => (running.upstream, Some(running.downstream)),
         };
-        let is_full = |slot: &Slot| slot.conn.queue().held_bytes() >= QUEUE_HIGH_BYTES;
-        if to.and_then(|to| self.conns.get(to)).is_some_and(is_full) {
-            return None;
+        if let Some(slot) = to.and_then(|to| self.conns.get_mut(to)) {
+            slot.is_full |= slot.conn.queue().held_bytes() >= QUEUE_HIGH_BYTES;
+            if slot.is_full {
+                return None;
+            }
         }
         self.conns.get_mut(from?)?.conn.poll_part()
     }
@@ -86,8 +93,8 @@ impl<I: Io> Shard<I> {
             && self.exchanges.get(key).is_some_and(|running| running.exchange.is_waiting_for_origin());
         if slot.conn.is_failed() || has_left {
             self.feed(key, |exchange, env| exchange.on_downstream_gone(env));
+            self.touch_both(key);
         }
-        self.touch_both(key);
     }
 
     /// A client's connection between requests: the next head begins an exchange.
@@ -236,6 +243,7 @@ impl<I: Io> Shard<I> {
     /// The outcome of an exchange whose tunnel or request never had a chance to be answered.
     pub(super) fn fail_exchange(&mut self, key: ExchangeKey, outcome: Outcome) {
         self.feed(key, |exchange, env| exchange.on_connect_failed(outcome, env));
+        self.relay_exchange(key);
         self.touch_both(key);
     }
 }

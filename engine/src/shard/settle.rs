@@ -1,6 +1,6 @@
 //! How a turn ends: every connection that was touched is flushed, resumed, closed, watched and timed.
 
-use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::slots::{Client, Role, Serving, Upstream};
 use super::{Life, Shard};
 use crate::io::{Close, Interest, Io};
 use crate::keys::ConnKey;
@@ -71,12 +71,16 @@ impl<I: Io> Shard<I> {
 
     /// There is room in the queue again: the other side of the exchange goes on.
     fn on_room(&mut self, key: ConnKey) {
-        let Some(slot) = self.conns.get(key) else { return };
-        if slot.conn.queue().held_bytes() > QUEUE_LOW_BYTES {
+        let Some(slot) = self.conns.get_mut(key) else { return };
+        if !slot.is_full || slot.conn.queue().held_bytes() > QUEUE_LOW_BYTES {
             return;
         }
-        let Some(exchange) = slot.exchange() else { return };
-        self.relay_exchange(exchange);
+        slot.is_full = false;
+        if let Some(exchange) = slot.exchange() {
+            self.relay_exchange(exchange);
+            // Whoever was paused is watched again.
+            self.touch_both(exchange);
+        }
     }
 
     /// Ends what is due to end once the queue is empty.
@@ -178,8 +182,7 @@ impl<I: Io> Shard<I> {
             Role::Downstream(_) => running.upstream,
             Role::Upstream { .. } => Some(running.downstream),
         };
-        let is_full = |slot: &Slot| slot.conn.queue().held_bytes() >= crate::limits::QUEUE_HIGH_BYTES;
-        !other.and_then(|other| self.conns.get(other)).is_some_and(is_full)
+        !other.and_then(|other| self.conns.get(other)).is_some_and(|slot| slot.is_full)
     }
 
     /// Closes a connection and forgets it.

@@ -21,6 +21,9 @@ pub(super) struct Slot {
     pub(super) timer: Option<(TimerId, Instant)>,
     /// Whether it is in the list of connections to settle before the turn ends.
     pub(super) is_touched: bool,
+    /// Whether the other side of the exchange is paused because this queue passed its high mark; it goes on at the
+    /// low mark.
+    pub(super) is_full: bool,
 }
 
 /// What a connection is for.
@@ -76,7 +79,7 @@ pub(super) struct Running {
 
 impl Slot {
     pub(super) fn new(conn: Connection, role: Role) -> Self {
-        Self { conn, role, interest: Interest::default(), timer: None, is_touched: false }
+        Self { conn, role, interest: Interest::default(), timer: None, is_touched: false, is_full: false }
     }
 
     /// The exchange that runs on the connection.

@@ -40,7 +40,7 @@ impl Entry {
 /// Room made for added text at the first addition: `X-Forwarded-*`, `Via`, `X-Request-Id` and the like.
 const ADDED_BYTES: usize = 256;
 /// Room made for added fields at the first addition.
-const ADDED_FIELDS: usize = 8;
+pub(crate) const ADDED_FIELDS: usize = 6;
 
 /// Where the spans of an entry point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
