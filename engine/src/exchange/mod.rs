@@ -158,22 +158,13 @@ impl Exchange {
     pub fn on_downstream_gone(&mut self, env: &mut Env<'_>) {
         match self.state {
             State::Finished(_) => {}
-            State::Flushing(outcome) | State::Discarding { outcome, .. }
-                if outcome.fault() != Fault::None =>
-            {
-                self.finish(outcome);
-            }
-            // The answer was sent completely; only the rest of the request is missing.
-            State::Discarding { outcome, .. } => self.finish(outcome),
+            // The answer is complete; only the rest of the request is missing. It may still be taken.
+            State::Discarding { outcome, .. } => self.state = State::Flushing(outcome),
+            State::Flushing(outcome) if outcome.fault() != Fault::None => self.finish(outcome),
             State::Flushing(_) => self.finish(Outcome::DownstreamClosed),
-            State::Tunneling(_) => {
-                env.actions.push_back(Action::Abandon);
-                self.finish(Outcome::TunnelClosed);
-            }
-            State::Attempting { .. } | State::Relaying { .. } => {
-                env.actions.push_back(Action::Abandon);
-                self.finish(Outcome::DownstreamClosed);
-            }
+            State::Tunneling(_) => self.cut(Outcome::TunnelClosed, env),
+            // A client that only stopped sending still reads, and must not take what it has for the whole.
+            State::Attempting { .. } | State::Relaying { .. } => self.cut(Outcome::DownstreamClosed, env),
         }
     }
 

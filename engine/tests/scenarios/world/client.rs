@@ -27,6 +27,7 @@ pub(crate) struct ClientState {
     is_reading: bool,
     finishes: bool,
     has_left: bool,
+    is_broken: bool,
     reader: Reader,
     received: usize,
     end: Option<End>,
@@ -398,6 +399,7 @@ impl ClientState {
             is_reading: true,
             finishes: false,
             has_left: false,
+            is_broken: false,
             reader: Reader::new(Role::Responses),
             received: 0,
             end: None,
@@ -459,6 +461,7 @@ impl State {
         let mut buffer = [0; 16 * 1024];
         while client.is_reading && client.end.is_none() && !client.has_left {
             match self.network.receive(client.socket, &mut buffer) {
+                Ok(0) if client.is_broken => client.end = Some(End::Reset),
                 Ok(0) => {
                     client.reader.finish();
                     client.end = Some(End::Finished);
@@ -487,8 +490,11 @@ impl State {
             match self.network.send(client.socket, &bytes[..bytes.len().min(most)]) {
                 Ok(len) => _ = client.outbox.drain(..len),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // What is lost shows in what is not received.
-                Err(_) => client.outbox.clear(),
+                // Whoever was told of a break here knows what the end is that he will read.
+                Err(_) => {
+                    client.outbox.clear();
+                    client.is_broken = true;
+                }
             }
             if let (Some((_, pause)), false) = (client.pace, client.outbox.is_empty()) {
                 client.is_paced = true;
