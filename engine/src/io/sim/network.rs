@@ -380,11 +380,20 @@ impl State {
 
     fn post_data(&mut self, from: SocketId, to: SocketId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let most = bytes.len().min(self.conditions.packet_bytes);
-            let len = if self.conditions.ragged { self.rng.between(1, most) } else { most };
+            let len = self.packet_len().min(bytes.len());
             self.note(|| format!("{from} -> {to} {}", Shown(&bytes[..len])));
             self.post(from, to, Packet::Data(bytes[..len].to_vec()));
             bytes = &bytes[len..];
+        }
+    }
+
+    /// Ragged packets are now and then very short.
+    fn packet_len(&mut self) -> usize {
+        let most = self.conditions.packet_bytes;
+        match self.conditions.ragged {
+            true if self.rng.chance(100) => self.rng.between(1, most.min(8)),
+            true => self.rng.between(most / 2, most).max(1),
+            false => most,
         }
     }
 

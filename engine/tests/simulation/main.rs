@@ -1,0 +1,233 @@
+//! Random worlds: users that pipeline, dawdle and vanish, origins that answer early, stop in the middle or talk
+//! nonsense, networks that tear and reorder. From the seed of a world everything follows, so each end can be asked
+//! what was meant, and the checks are few and hard:
+//!
+//! - nothing panics, and nothing is left when everybody has gone;
+//! - a response that looks complete is what the origin meant, byte for byte, and belongs to its request;
+//! - a response that was cut never looks complete;
+//! - a POST reaches an origin once at most, and what stands behind the end of a connection never;
+//! - every exchange is logged once, with the status that the client saw;
+//! - where nobody misbehaves everything is answered as it was meant.
+//!
+//! `RINGWAY_SIM_EXCHANGES` says how many exchanges are tried, `RINGWAY_SIM_SEED` plays one world again and shows
+//! what happened in it.
+
+mod origin;
+mod plan;
+mod user;
+
+#[allow(dead_code, reason = "scenarios look at more than we do")]
+#[path = "../scenarios/world/http.rs"]
+mod http;
+
+use origin::Conn;
+use plan::Plan;
+use ringway_engine::io::sim::{Network, Notice, Rng, Simulation, SocketId, Step};
+use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
+use ringway_engine::settings::LogFormat;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use user::User;
+
+/// One world.
+pub(crate) struct World {
+    plan: Plan,
+    rng: Rng,
+    simulation: Simulation,
+    network: Network,
+    log: LogLines,
+    users: Vec<User>,
+    conns: Vec<Conn>,
+    sockets: BTreeMap<SocketId, Who>,
+    alarms: Vec<Who>,
+    /// How often a request came to an origin.
+    attempts: BTreeMap<u64, u64>,
+    /// Requests that must never come to one.
+    never: BTreeSet<u64>,
+    /// Final responses that users saw: to which request, with which status, complete or not.
+    answered: Vec<(u64, u16, bool)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    /// Which user, on which of his connections.
+    User(usize, u64),
+    Origin(usize),
+}
+
+impl World {
+    fn new(seed: u64, is_traced: bool) -> Self {
+        let plan = Plan::new(seed);
+        let mut simulation = Simulation::without_shards(plan.conditions.clone(), seed);
+        let network = simulation.network();
+        if is_traced {
+            network.start_trace();
+        }
+        let (sink, log) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
+        simulation.add_shard(&Arc::new(plan.settings()), seed, Some(sink));
+        (0..plan.origins).for_each(|index| _ = network.listen(&plan::origin_address(index)));
+        let rng = Rng::new(seed ^ 0xfeed);
+        let mut world = Self {
+            plan,
+            rng,
+            simulation,
+            network,
+            log,
+            users: Vec::new(),
+            conns: Vec::new(),
+            sockets: BTreeMap::new(),
+            alarms: Vec::new(),
+            attempts: BTreeMap::new(),
+            never: BTreeSet::new(),
+            answered: Vec::new(),
+        };
+        for user in 0..world.plan.users as u64 {
+            let asks = (0..world.plan.asks as u64).map(|n| world.plan.ask(1 + user * 1000 + n)).collect();
+            world.add_user(asks);
+        }
+        world
+    }
+
+    pub(crate) fn set_alarm(&mut self, delay: Duration, who: Who) {
+        self.network.set_alarm(delay, self.alarms.len() as u64);
+        self.alarms.push(who);
+    }
+
+    /// Lets everything happen, and returns how many exchanges there were.
+    fn run(&mut self) -> u64 {
+        for steps in 0.. {
+            assert!(steps < STEPS_MAX, "the world does not come to rest");
+            match self.simulation.step() {
+                Step::Quiet => break,
+                Step::Turn => {}
+                Step::Notice(Notice::Ready(socket)) => match self.sockets.get(&socket) {
+                    Some(Who::User(index, _)) => self.on_user_ready(*index),
+                    Some(Who::Origin(index)) => self.on_origin_ready(*index),
+                    None => {}
+                },
+                Step::Notice(Notice::Accepted { socket, .. }) => {
+                    self.conns.push(Conn::new(socket));
+                    let index = self.conns.len() - 1;
+                    self.sockets.insert(socket, Who::Origin(index));
+                    self.on_origin_ready(index);
+                }
+                Step::Notice(Notice::Alarm(token)) => match self.alarms[token as usize] {
+                    Who::User(index, number) => self.on_user_alarm(index, number),
+                    Who::Origin(index) => self.on_origin_alarm(index),
+                },
+            }
+        }
+        self.check_users();
+        let leaks = self.simulation.leaks();
+        assert!(leaks.is_empty(), "left behind: {leaks:#?}");
+        self.check_log()
+    }
+
+    /// One line for each exchange, which says what the user saw.
+    fn check_log(&mut self) -> u64 {
+        self.simulation.shard(0).flush_log();
+        let mut sum = Snapshot::default();
+        sum.add(self.simulation.counters(0));
+        let mut lines: BTreeMap<u64, VecDeque<String>> = BTreeMap::new();
+        let mut count = 0;
+        for line in self.log.take() {
+            count += 1;
+            let id = value(&line, "target").trim_start_matches('/').parse().unwrap_or(0);
+            lines.entry(id).or_default().push_back(line);
+        }
+        assert_eq!(count, sum.requests, "one line for each request");
+        assert_eq!(sum.outcomes.iter().map(|(_, count)| count).sum::<u64>(), count, "and one outcome");
+        for (id, status, is_complete) in &self.answered {
+            let line = lines
+                .get_mut(id)
+                .and_then(VecDeque::pop_front)
+                .unwrap_or_else(|| panic!("{id} is not logged"));
+            assert_eq!(value(&line, "status"), status.to_string(), "{line}");
+            let outcome = value(&line, "outcome");
+            let is_fine = outcome == "complete";
+            assert!(is_fine || !self.plan.is_clean, "{line}");
+            assert!(*is_complete || !is_fine || !self.plan.is_clean, "{line}");
+        }
+        count
+    }
+}
+
+/// The value of a key in a line of JSON.
+fn value<'a>(line: &'a str, key: &str) -> &'a str {
+    let key = format!("\"{key}\":");
+    let Some(at) = line.find(&key) else { return "" };
+    let rest = &line[at + key.len()..];
+    match rest.strip_prefix('"') {
+        Some(rest) => rest.split('"').next().unwrap_or_default(),
+        None => rest.split([',', '}']).next().unwrap_or_default(),
+    }
+}
+
+/// Runs a world, and once more with a trace when it fails.
+fn run(seed: u64) -> u64 {
+    let go = |is_traced| {
+        let mut world = World::new(seed, is_traced);
+        catch_unwind(AssertUnwindSafe(|| world.run())).map_err(|panic| (panic, world.network.trace()))
+    };
+    let (panic, _) = match go(false) {
+        Ok(exchanges) => return exchanges,
+        Err(failure) => failure,
+    };
+    let trace = go(true).err().map(|(_, trace)| trace).unwrap_or_default();
+    let from = trace.len().saturating_sub(TRACE_LINES);
+    eprintln!("--- the last {} of {} events:", trace.len() - from, trace.len());
+    trace[from..].iter().for_each(|line| eprintln!("{line}"));
+    eprintln!("--- RINGWAY_SIM_SEED={seed} plays it again: {:?}", Plan::new(seed));
+    resume_unwind(panic);
+}
+
+/// Worlds from `first` on, until there were so many exchanges.
+fn run_from(first: u64, exchanges: u64) {
+    if let Ok(seed) = std::env::var("RINGWAY_SIM_SEED") {
+        run(seed.parse().expect("RINGWAY_SIM_SEED is a number"));
+        return;
+    }
+    let (mut count, mut seed) = (0, first);
+    while count < exchanges {
+        count += run(seed);
+        seed += 1;
+    }
+    println!("{count} exchanges in {} worlds from {first}", seed - first);
+}
+
+/// How many exchanges all tests here try together.
+fn exchanges() -> u64 {
+    std::env::var("RINGWAY_SIM_EXCHANGES").map_or(100_000, |count| count.parse().expect("a number"))
+}
+
+#[test]
+fn nobody_sees_what_was_not_meant_in_known_worlds() {
+    run_from(1, exchanges() * 9 / 10);
+}
+
+#[test]
+fn nobody_sees_what_was_not_meant_in_new_worlds() {
+    let first = RandomState::new().build_hasher().finish() >> 16;
+    println!("the first seed is {first}");
+    run_from(first, exchanges() / 10);
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let trace = |seed| {
+        let mut world = World::new(seed, true);
+        let _ = catch_unwind(AssertUnwindSafe(|| world.run()));
+        world.network.trace()
+    };
+    for seed in 1..20 {
+        assert_eq!(trace(seed), trace(seed), "{seed}");
+    }
+}
+
+/// Steps after which a world that should come to rest is said not to.
+const STEPS_MAX: u64 = 5_000_000;
+/// Lines of a trace that are shown.
+const TRACE_LINES: usize = 150;
