@@ -95,7 +95,8 @@ impl<I: Io> Shard<I> {
         let connected = Connected { endpoint, text: &text, provenance };
         self.feed(key, |exchange, env| exchange.on_connected(connected, env));
         self.relay_exchange(key);
-        self.touch(conn);
+        // Both, even if nothing moved: what the client's side waits for, and until when, is another thing now.
+        self.touch_both(key);
     }
 
     /// The exchange is done with its upstream connection: back to the pool, or closed.
