@@ -4,7 +4,14 @@
 //! with the two, and [`serve`] for the one place that starts the engine. Nothing here touches a request.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests stand outside of the machine"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests stand outside of the machine"
+    )
+)]
 
 mod bill;
 mod cli;

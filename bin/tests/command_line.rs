@@ -1,6 +1,6 @@
 //! The binary as people and scripts meet it: what it prints where, and its exit status.
 
-#![allow(clippy::disallowed_methods, reason = "tests stand outside of the machine")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside of the machine")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;

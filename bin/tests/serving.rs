@@ -2,7 +2,7 @@
 //!
 //! Ports come from the kernel, so these run beside each other and beside anything else.
 
-#![allow(clippy::disallowed_methods, reason = "tests stand outside of the machine")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests stand outside of the machine")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,13 @@
 //! The ringway proxy engine.
 
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests stand outside of the machine"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "tests stand outside of the machine"
+    )
+)]
 
 pub mod conn;
 pub mod exchange;

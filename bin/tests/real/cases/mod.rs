@@ -1,0 +1,12 @@
+//! The cases, by what they are about.
+
+mod curl;
+mod lifecycle;
+mod load;
+mod malformed;
+mod nginx;
+mod python;
+mod resources;
+mod streaming;
+mod tunnel;
+mod unix;
