@@ -319,7 +319,8 @@ impl<'a> Lines<'a> {
             }
             if entry.id == Name::ContentLength {
                 // One line that says the right length stays; any other is as if it were not there.
-                if length.as_ref().is_none_or(|length| length.as_bytes() != entry.value.of(self.text(entry))) {
+                if length.as_ref().is_none_or(|length| length.as_bytes() != entry.value.of(self.text(entry)))
+                {
                     continue;
                 }
                 length = None;
