@@ -199,7 +199,10 @@ impl Vacant {
     /// What is filled, as a chunk.
     #[inline]
     pub fn freeze(mut self) -> Chunk {
-        Chunk { buffer: self.buffer.take(), start: 0, len: self.filled as u32 }
+        if self.filled == 0 {
+            return Chunk::EMPTY;
+        }
+        Chunk { buffer: self.buffer.take(), place: Place::new(0, self.filled) }
     }
 }
 
@@ -214,13 +217,35 @@ impl Drop for Vacant {
 pub struct Chunk {
     /// `None` for the empty chunk.
     buffer: Option<Rc<Buffer>>,
-    start: u32,
-    len: u32,
+    place: Place,
+}
+
+/// Where a chunk is in its buffer: start below, length in the upper half. One word, so that a chunk is two and
+/// moves in registers; as three it moves through memory, in parts that were stored otherwise than they are loaded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place(u64);
+
+impl Place {
+    #[inline]
+    fn new(start: usize, len: usize) -> Self {
+        debug_assert!(start <= u32::MAX as usize && len <= u32::MAX as usize);
+        Self(start as u64 | (len as u64) << 32)
+    }
+
+    #[inline]
+    fn start(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    #[inline]
+    fn len(self) -> usize {
+        (self.0 >> 32) as usize
+    }
 }
 
 impl Chunk {
     /// The chunk without bytes; it holds no buffer.
-    pub const EMPTY: Self = Self { buffer: None, start: 0, len: 0 };
+    pub const EMPTY: Self = Self { buffer: None, place: Place(0) };
 
     /// The bytes `range` of this chunk, in the same buffer.
     ///
@@ -228,15 +253,11 @@ impl Chunk {
     /// When the range is not within.
     #[inline]
     pub fn slice(&self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.len as usize);
+        assert!(range.start <= range.end && range.end <= self.place.len());
         if range.is_empty() {
             return Self::EMPTY;
         }
-        Self {
-            buffer: self.buffer.clone(),
-            start: self.start + range.start as u32,
-            len: (range.end - range.start) as u32,
-        }
+        Self { buffer: self.buffer.clone(), place: Place::new(self.place.start() + range.start, range.len()) }
     }
 
     /// Splits off the first `len` bytes.
@@ -245,13 +266,12 @@ impl Chunk {
     /// When there are fewer.
     #[inline]
     pub fn split_to(&mut self, len: usize) -> Self {
-        assert!(len <= self.len as usize);
-        if len == self.len as usize {
+        assert!(len <= self.place.len());
+        if len == self.place.len() {
             return core::mem::take(self);
         }
         let front = self.slice(0..len);
-        self.start += len as u32;
-        self.len -= len as u32;
+        self.place = Place::new(self.place.start() + len, self.place.len() - len);
         front
     }
 
@@ -261,10 +281,9 @@ impl Chunk {
     /// When there are fewer.
     #[inline]
     pub fn advance(&mut self, len: usize) {
-        assert!(len <= self.len as usize);
-        self.start += len as u32;
-        self.len -= len as u32;
-        if self.len == 0 {
+        assert!(len <= self.place.len());
+        self.place = Place::new(self.place.start() + len, self.place.len() - len);
+        if self.place.len() == 0 {
             release(&mut self.buffer);
         }
     }
@@ -278,7 +297,7 @@ impl Chunk {
     /// Whether keeping this chunk would pin a buffer much larger than it.
     #[inline]
     pub fn is_pinning(&self) -> bool {
-        self.held_bytes() > SMALL_BYTES && (self.len as usize) < COPY_BELOW_BYTES
+        self.held_bytes() > SMALL_BYTES && self.place.len() < COPY_BELOW_BYTES
     }
 
     /// The same bytes for keeping beyond this turn: copied to a small buffer where they would pin a large one.
@@ -295,7 +314,7 @@ impl Deref for Chunk {
     #[inline]
     fn deref(&self) -> &[u8] {
         match &self.buffer {
-            Some(buffer) => &buffer.bytes[self.start as usize..][..self.len as usize],
+            Some(buffer) => &buffer.bytes[self.place.start()..][..self.place.len()],
             None => &[],
         }
     }
@@ -311,9 +330,12 @@ impl Drop for Chunk {
 impl From<Vec<u8>> for Chunk {
     /// A chunk of its own, outside of any pool.
     fn from(bytes: Vec<u8>) -> Self {
-        let len = bytes.len() as u32;
-        let buffer = Rc::new(Buffer { bytes: bytes.into_boxed_slice(), home: Weak::new() });
-        Self { buffer: (len > 0).then_some(buffer), start: 0, len }
+        if bytes.is_empty() {
+            return Self::EMPTY;
+        }
+        assert!(bytes.len() <= u32::MAX as usize, "a chunk is below 4 GiB");
+        let place = Place::new(0, bytes.len());
+        Self { buffer: Some(Rc::new(Buffer { bytes: bytes.into_boxed_slice(), home: Weak::new() })), place }
     }
 }
 

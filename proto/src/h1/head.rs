@@ -17,9 +17,9 @@ use crate::chunk::Chunk;
 use crate::message::fields::Entry;
 use crate::message::{Fields, Method, Name, Status, Target, Version};
 use crate::rules::Rule;
-use crate::scan::Backend;
+use crate::scan::{Backend, Simd, Work};
 use crate::span::Span;
-use field_lines::{Section, TakeLines, Taken};
+use field_lines::{Section, Taken, field_lines};
 use start_line::{
     METHOD_BYTES_MAX, RequestLine, StatusLine, plain_request_line, plain_status_line, request_line,
     status_line,
@@ -65,10 +65,10 @@ pub struct RawResponse {
 
 /// Which fields that framing, routing and hop-by-hop rules ask for are there, and which of them several times:
 /// noted while parsing, so that those rules look nothing up that is absent. See [`Name::is_noted`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FramingFields {
-    seen: u16,
-    repeated: u16,
+    /// A bit for each noted name that was seen, and 16 bits above it one for each that was seen again.
+    bits: u32,
 }
 
 impl FramingFields {
@@ -76,21 +76,29 @@ impl FramingFields {
     #[inline]
     pub fn has(self, name: Name) -> bool {
         debug_assert!(name.is_noted());
-        self.seen & name.noted_bit() != 0
+        self.bits & u32::from(name.noted_bit()) != 0
     }
 
     /// Whether there are several fields of this noted name.
     #[inline]
     pub fn is_repeated(self, name: Name) -> bool {
         debug_assert!(name.is_noted());
-        self.repeated & name.noted_bit() != 0
+        (self.bits >> 16) & u32::from(name.noted_bit()) != 0
     }
 
     #[inline]
     fn note(&mut self, name: Name) {
-        let bit = name.noted_bit();
-        self.repeated |= self.seen & bit;
-        self.seen |= bit;
+        let bit = u32::from(name.noted_bit());
+        self.bits |= bit | ((self.bits & bit) << 16);
+    }
+}
+
+impl core::fmt::Debug for FramingFields {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let seen = Name::ALL.iter().filter(|name| name.is_noted() && self.has(**name));
+        f.debug_map()
+            .entries(seen.map(|&name| (name, if self.is_repeated(name) { "several" } else { "one" })))
+            .finish()
     }
 }
 
@@ -138,11 +146,7 @@ impl HeadParser {
     /// # Errors
     /// The leftmost rule that is broken; the parser must not be asked again.
     pub fn on_request_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        if !self.is_worth_a_look(bytes) || !self.begin_request(bytes, limits)? {
-            return self.more(bytes, limits);
-        }
-        self.take_fields(bytes, limits)
+        self.backend.run(Parse { parser: self, bytes: within(bytes, limits), limits, kind: Kind::Request })
     }
 
     /// Looks at `bytes`, everything received of this response head so far.
@@ -150,11 +154,7 @@ impl HeadParser {
     /// # Errors
     /// As [`HeadParser::on_request_bytes`].
     pub fn on_response_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        if !self.is_worth_a_look(bytes) || !self.begin_response(bytes)? {
-            return self.more(bytes, limits);
-        }
-        self.take_fields(bytes, limits)
+        self.backend.run(Parse { parser: self, bytes: within(bytes, limits), limits, kind: Kind::Response })
     }
 
     /// Looks at `bytes`, everything received of this trailer section so far (RFC 9112 section 7.1.2): field
@@ -163,13 +163,8 @@ impl HeadParser {
     /// # Errors
     /// [`Rule::Trailer`], whatever is wrong with them.
     pub fn on_trailer_bytes(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let bytes = within(bytes, limits);
-        let looked = if self.is_worth_a_look(bytes) {
-            self.take_fields(bytes, limits)
-        } else {
-            self.more(bytes, limits)
-        };
-        looked.map_err(|_| Rule::Trailer)
+        let work = Parse { parser: self, bytes: within(bytes, limits), limits, kind: Kind::Trailers };
+        work.parser.backend.run(work).map_err(|_| Rule::Trailer)
     }
 
     /// Takes the request that is complete, and waits for the next head. `received` is its bytes.
@@ -180,8 +175,15 @@ impl HeadParser {
         let parsed = core::mem::take(self);
         let Start::Request(line) = parsed.start else { panic!("a request is taken when it is complete") };
         let fields = Fields { received, added: Vec::new(), list: parsed.list };
-        let RequestLine { method, method_span, target, version } = line;
-        RawRequest { method, method_span, version, target, fields, noted: parsed.noted }
+        let (method_span, target) = (line.method_span(), line.target());
+        RawRequest {
+            method: line.method,
+            method_span,
+            version: line.version,
+            target,
+            fields,
+            noted: parsed.noted,
+        }
     }
 
     /// Takes the response that is complete, and waits for the next head. `received` is its bytes.
@@ -192,7 +194,7 @@ impl HeadParser {
         let parsed = core::mem::take(self);
         let Start::Response(line) = parsed.start else { panic!("a response is taken when it is complete") };
         let fields = Fields { received, added: Vec::new(), list: parsed.list };
-        let StatusLine { status, version, reason } = line;
+        let (status, version, reason) = (line.status, line.version, line.reason());
         RawResponse { status, version, reason, fields, noted: parsed.noted }
     }
 
@@ -209,7 +211,7 @@ impl HeadParser {
 
     /// Whether the line that stopped the parser is complete now, or has grown to twice its length: then what
     /// came of it is checked, in amortised linear time, rather than buffered up to the limit.
-    #[inline]
+    #[inline(always)]
     fn is_worth_a_look(&self, bytes: &[u8]) -> bool {
         let fresh = || bytes.get(self.searched as usize..).unwrap_or_default();
         bytes.len() >= self.retry_at as usize || fresh().contains(&b'\n')
@@ -251,48 +253,84 @@ impl HeadParser {
         Ok(())
     }
 
-    /// Whether the request line is taken; `false` when more bytes are needed.
-    #[inline]
+    /// Takes the request line byte by byte, with empty lines before it; `false` when more bytes are needed.
+    #[cold]
     fn begin_request(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<bool, Rule> {
-        let Start::Awaited { .. } = self.start else { return Ok(true) };
-        if let Some((line, next)) =
-            plain_request_line(self.backend, bytes, self.line_at as usize, limits.target)
-        {
-            return Ok(self.begin(Start::Request(line), next));
-        }
         self.skip_empty_lines(bytes)?;
         let found = request_line(bytes, self.line_at as usize, limits.target)?;
         Ok(found.is_some_and(|(line, next)| self.begin(Start::Request(line), next)))
     }
 
-    /// Whether the status line is taken; `false` when more bytes are needed.
-    #[inline]
+    /// Takes the status line byte by byte; `false` when more bytes are needed.
+    #[cold]
     fn begin_response(&mut self, bytes: &[u8]) -> Result<bool, Rule> {
-        let Start::Awaited { .. } = self.start else { return Ok(true) };
-        let at = self.line_at as usize;
-        let found = match plain_status_line(self.backend, bytes, at) {
-            Some(found) => Some(found),
-            None => status_line(bytes, at)?,
-        };
+        let found = status_line(bytes, self.line_at as usize)?;
         Ok(found.is_some_and(|(line, next)| self.begin(Start::Response(line), next)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn begin(&mut self, start: Start, next: usize) -> bool {
         self.start = start;
         self.line_at = next as u32;
         true
     }
+}
 
-    #[inline]
-    fn take_fields(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Rule> {
-        let section = Section { list: &mut self.list, noted: &mut self.noted, fields_max: limits.fields };
-        match self.backend.run(TakeLines { bytes, at: self.line_at as usize, section })? {
+/// A look at what was received of a head so far.
+struct Parse<'a> {
+    parser: &'a mut HeadParser,
+    bytes: &'a [u8],
+    limits: &'a HeadLimits,
+    kind: Kind,
+}
+
+/// What a section of fields stands behind.
+#[derive(Clone, Copy)]
+enum Kind {
+    Request,
+    Response,
+    Trailers,
+}
+
+impl Work for Parse<'_> {
+    type Output = Result<Option<usize>, Rule>;
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) -> Self::Output {
+        if !self.parser.is_worth_a_look(self.bytes) || !self.begin(simd)? {
+            return self.parser.more(self.bytes, self.limits);
+        }
+        let Self { parser, bytes, limits, .. } = self;
+        let mut section =
+            Section { list: &mut parser.list, noted: &mut parser.noted, fields_max: limits.fields };
+        match field_lines(simd, bytes, parser.line_at as usize, &mut section)? {
             Taken::All(len) => Ok(Some(len)),
             Taken::UpTo(line_at) => {
-                self.line_at = line_at as u32;
-                self.more(bytes, limits)
+                parser.line_at = line_at as u32;
+                parser.more(bytes, limits)
             }
+        }
+    }
+}
+
+impl Parse<'_> {
+    /// Whether the start line is taken; `false` when more bytes are needed.
+    #[inline(always)]
+    fn begin<S: Simd>(&mut self, simd: S) -> Result<bool, Rule> {
+        let Self { parser, bytes, limits, kind } = self;
+        let at = parser.line_at as usize;
+        match (&parser.start, kind) {
+            (Start::Awaited { .. }, Kind::Request) => {
+                match plain_request_line(simd, bytes, at, limits.target) {
+                    Some((line, next)) => Ok(parser.begin(Start::Request(line), next)),
+                    None => parser.begin_request(bytes, limits),
+                }
+            }
+            (Start::Awaited { .. }, Kind::Response) => match plain_status_line(simd, bytes, at) {
+                Some((line, next)) => Ok(parser.begin(Start::Response(line), next)),
+                None => parser.begin_response(bytes),
+            },
+            _ => Ok(true),
         }
     }
 }

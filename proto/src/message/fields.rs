@@ -27,16 +27,6 @@ pub(crate) struct Entry {
     pub(crate) value: Span,
 }
 
-impl Entry {
-    /// Stands where one will be.
-    pub(crate) const VACANT: Self = Self {
-        id: Name::Other,
-        place: Place::Received,
-        name: Span { start: 0, len: 0 },
-        value: Span { start: 0, len: 0 },
-    };
-}
-
 /// Room made for added text at the first addition: `X-Forwarded-*`, `Via`, `X-Request-Id` and the like.
 const ADDED_BYTES: usize = 256;
 /// Room made for added fields at the first addition.

@@ -2,6 +2,7 @@
 
 use super::Method;
 use crate::rules::Rule;
+use crate::rules::host::{self, Host};
 use crate::span::Span;
 
 /// The target of a request: its form and where its elements are in the head's bytes.
@@ -35,111 +36,112 @@ impl Target {
     /// The target that `whole` is of `bytes`, all of which [`crate::scan::is_target_byte`] allows
     /// (RFC 9112 section 3.2).
     pub(crate) fn parse(method: Method, bytes: &[u8], whole: Span) -> Result<Self, Rule> {
-        let text = whole.of(bytes);
-        match (method, text) {
-            (Method::Connect, _) => match Authority::parse(text)?.port {
-                Some(_) => {
-                    Ok(Self { form: TargetForm::Authority, whole, authority: whole, path: Span::default() })
-                }
-                // RFC 9110 section 9.3.6: a CONNECT without a valid port is refused.
-                None => Err(Rule::TargetAuthority),
+        match (method, whole.of(bytes)) {
+            (Method::Connect, text) => match parse_host(text)?.port {
+                Some(1..) => Ok(Self::new(TargetForm::Authority, whole, 0, text.len())),
+                // RFC 9110 section 9.3.6: a CONNECT with an empty or invalid port is refused.
+                _ => Err(Rule::TargetAuthority),
             },
-            (_, [b'/', ..]) => {
-                Ok(Self { form: TargetForm::Origin, whole, authority: Span::default(), path: whole })
-            }
-            (Method::Options, b"*") => {
-                Ok(Self { form: TargetForm::Asterisk, whole, authority: Span::default(), path: whole })
-            }
-            _ => Self::absolute(text, whole),
+            (_, [b'/', ..]) => Ok(Self::new(TargetForm::Origin, whole, 0, 0)),
+            (Method::Options, b"*") => Ok(Self::new(TargetForm::Asterisk, whole, 0, 0)),
+            (_, text) => Self::absolute(text, whole),
         }
     }
 
     fn absolute(text: &[u8], whole: Span) -> Result<Self, Rule> {
-        let starts_with =
+        let has_scheme =
             |scheme: &[u8]| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         let authority_at = match () {
-            () if starts_with(b"http://") => 7,
-            () if starts_with(b"https://") => 8,
+            () if has_scheme(b"http://") => 7,
+            () if has_scheme(b"https://") => 8,
             () => return Err(Rule::TargetForm),
         };
         let rest = &text[authority_at..];
-        let path_at =
-            authority_at + rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        Authority::parse(&text[authority_at..path_at])?;
-        // `http://host?query` has no path to forward; clients send `/` there (RFC 9112 section 3.2.1).
-        if text.get(path_at) == Some(&b'?') {
-            return Err(Rule::TargetForm);
+        let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(authority_len);
+        parse_host(authority)?;
+        match path {
+            // There is no path to forward before the query; clients send `/` there (RFC 9112 section 3.2.1).
+            [b'?', ..] => Err(Rule::TargetForm),
+            _ => Ok(Self::new(TargetForm::Absolute, whole, authority_at, authority_at + authority_len)),
         }
-        let start = whole.start as usize;
-        let authority = Span::new(start + authority_at, start + path_at);
-        Ok(Self {
-            form: TargetForm::Absolute,
+    }
+
+    /// A target whose authority begins at `authority_at` in it and ends where its path begins.
+    fn new(form: TargetForm, whole: Span, authority_at: usize, path_at: usize) -> Self {
+        let [authority_at, path_at] = [authority_at, path_at].map(|at| whole.start as usize + at);
+        Self {
+            form,
             whole,
-            authority,
-            path: Span::new(start + path_at, whole.end()),
-        })
-    }
-}
-
-/// A host and, when one is named, its port (RFC 3986 section 3.2), as in a target's authority and in `Host`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Authority {
-    port: Option<u16>,
-}
-
-impl Authority {
-    /// A comma, which RFC 3986 allows in a host, is refused: readers of lists would see two hosts.
-    ///
-    /// # Errors
-    /// [`Rule::TargetAuthority`] for user information, an empty host, and what cannot be in a host or port
-    /// (RFC 9110 sections 4.2.1 and 4.2.4).
-    fn parse(text: &[u8]) -> Result<Self, Rule> {
-        let host_len = match text {
-            [b'[', rest @ ..] => match rest.iter().position(|&byte| byte == b']') {
-                Some(len) if is_ip_literal(&rest[..len]) => len + 2,
-                _ => return Err(Rule::TargetAuthority),
-            },
-            _ => text.iter().position(|&byte| byte == b':').unwrap_or(text.len()),
-        };
-        let (host, port) = text.split_at(host_len);
-        if host.is_empty() || !(host[0] == b'[' || is_reg_name(host)) {
-            return Err(Rule::TargetAuthority);
+            authority: Span::new(authority_at, path_at),
+            path: Span::new(path_at, whole.end()),
         }
-        let port = match port {
-            b"" | b":" => None,
-            [b':', digits @ ..] => Some(parse_port(digits).ok_or(Rule::TargetAuthority)?),
-            _ => return Err(Rule::TargetAuthority),
-        };
-        Ok(Self { port })
     }
 }
 
-/// IPv6 addresses look like this; whether it is one, whoever dials it finds out.
-fn is_ip_literal(text: &[u8]) -> bool {
-    let colons = text.iter().filter(|&&byte| byte == b':').count();
-    (2..=45).contains(&text.len())
-        && (2..=8).contains(&colons)
-        && text.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+/// RFC 9110 sections 4.2.1 and 4.2.4: no empty host, no user information.
+fn parse_host(authority: &[u8]) -> Result<Host<'_>, Rule> {
+    host::parse(authority).map_err(|_| Rule::TargetAuthority)
 }
 
-/// RFC 3986 section 3.2.2, without the comma.
-fn is_reg_name(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let [byte, behind @ ..] = rest {
-        rest = match (byte, behind) {
-            (b'%', [a, b, behind @ ..]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => behind,
-            (b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~', _) => behind,
-            (b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=', _) => behind,
-            _ => return false,
-        };
-    }
-    true
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn parse_port(digits: &[u8]) -> Option<u16> {
-    if digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    /// Form, authority and path, or the rule that is broken.
+    fn target(method: Method, text: &str) -> Result<(TargetForm, &str, &str), Rule> {
+        let target = Target::parse(method, text.as_bytes(), Span::new(0, text.len()))?;
+        Ok((target.form, &text[target.authority.range()], &text[target.path.range()]))
     }
-    let port = digits.iter().fold(0, |port: u32, digit| port * 10 + u32::from(digit - b'0'));
-    u16::try_from(port).ok().filter(|&port| port != 0)
+
+    #[test]
+    fn a8_the_four_forms_are_known() {
+        use TargetForm::{Absolute, Asterisk, Authority, Origin};
+        assert_eq!(target(Method::Get, "/a?b"), Ok((Origin, "", "/a?b")));
+        assert_eq!(target(Method::Get, "//a"), Ok((Origin, "", "//a")));
+        assert_eq!(target(Method::Get, "http://a"), Ok((Absolute, "a", "")));
+        assert_eq!(target(Method::Get, "HTTPS://a:8/b?c"), Ok((Absolute, "a:8", "/b?c")));
+        assert_eq!(target(Method::Get, "http://[::1]:8/"), Ok((Absolute, "[::1]:8", "/")));
+        assert_eq!(target(Method::Options, "*"), Ok((Asterisk, "", "*")));
+        assert_eq!(target(Method::Connect, "a:443"), Ok((Authority, "a:443", "")));
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for (method, bad) in [
+            (Method::Get, "*"),
+            (Method::Options, "**"),
+            (Method::Get, "a:443"),
+            (Method::Get, "a/b"),
+            (Method::Get, "ftp://a/"),
+            (Method::Get, "http:/a"),
+            (Method::Get, "http://a?b"),
+        ] {
+            assert_eq!(target(method, bad), Err(Rule::TargetForm), "{bad}");
+        }
+    }
+
+    #[test]
+    fn b2_b3_empty_hosts_and_user_information_are_refused() {
+        for bad in [
+            "http://",
+            "http:///a",
+            "https://:443/",
+            "http://u@a/",
+            "http://u:p@a/",
+            "http://a,b/",
+            "http://a b/",
+        ] {
+            assert_eq!(target(Method::Get, bad), Err(Rule::TargetAuthority), "{bad}");
+        }
+    }
+
+    #[test]
+    fn b28_connect_with_a_bad_port_is_refused() {
+        for bad in
+            ["a", "a:", "a:0", "a:65536", "a:x", ":443", "/", "*", "http://a:80", "a:80/", "u@a:80", "::1:80"]
+        {
+            assert_eq!(target(Method::Connect, bad), Err(Rule::TargetAuthority), "{bad}");
+        }
+    }
 }

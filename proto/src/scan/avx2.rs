@@ -18,7 +18,6 @@ pub(super) fn is_available() -> bool {
 }
 
 /// Does `work`, compiled for these instructions.
-#[inline(never)]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 pub(super) fn run<W: Work>(work: W) -> W::Output {
     work.run(Avx2(()))
@@ -38,10 +37,10 @@ impl Simd for Avx2 {
         let bytes = self.load(lane);
         // SAFETY: `self` proves AVX2.
         unsafe {
-            let visible = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, _mm256_set1_epi8(0x20)), bytes);
+            let control = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
             let tab = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(0x09));
             let del = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(0x7f));
-            !_mm256_movemask_epi8(_mm256_andnot_si256(del, _mm256_or_si256(visible, tab))) as LaneMask
+            _mm256_movemask_epi8(_mm256_or_si256(_mm256_andnot_si256(tab, control), del)) as LaneMask
         }
     }
 
@@ -50,10 +49,10 @@ impl Simd for Avx2 {
         let bytes = self.load(lane);
         // SAFETY: `self` proves AVX2.
         unsafe {
-            let visible = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, _mm256_set1_epi8(0x21)), bytes);
+            let low = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x20)), bytes);
             let hash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'#' as i8));
             let del = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(0x7f));
-            !_mm256_movemask_epi8(_mm256_andnot_si256(_mm256_or_si256(hash, del), visible)) as LaneMask
+            _mm256_movemask_epi8(_mm256_or_si256(_mm256_or_si256(hash, del), low)) as LaneMask
         }
     }
 
@@ -89,11 +88,5 @@ impl Simd for Avx2 {
             let lowered = _mm256_or_si256(bytes, _mm256_srli_epi16(bit_6, 1));
             !_mm256_movemask_epi8(_mm256_cmpeq_epi8(lowered, lower)) as LaneMask
         }
-    }
-
-    #[inline(always)]
-    fn apart<W: Work>(self, work: W) -> W::Output {
-        // SAFETY: `self` proves that the processor has the instructions.
-        unsafe { run(work) }
     }
 }

@@ -11,13 +11,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod room;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]
 mod sse42;
 mod swar;
 
 use core::sync::atomic::{AtomicU8, Ordering};
-pub(crate) use simd::{BLOCK_BYTES, LANE_BYTES, Lane, Simd, Work, block_stops, last_stops};
+pub(crate) use room::Room;
+pub(crate) use simd::{BLOCK_BYTES, LANE_BYTES, Lane, Simd, Work, block_stops, end_of, last_stops};
 
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
 #[inline]
@@ -118,25 +120,13 @@ impl Backend {
     /// Number of field value bytes at the front.
     #[inline]
     pub fn value(self, bytes: &[u8]) -> usize {
-        self.value_end(bytes, 0)
+        self.run(simd::Len(bytes, simd::Value))
     }
 
     /// Number of request target bytes at the front.
     #[inline]
     pub fn target(self, bytes: &[u8]) -> usize {
-        self.target_end(bytes, 0)
-    }
-
-    /// Where the field value bytes that begin at `at` end.
-    #[inline]
-    pub(crate) fn value_end(self, bytes: &[u8], at: usize) -> usize {
-        self.run(simd::EndOf(bytes, at, simd::Value))
-    }
-
-    /// Where the request target bytes that begin at `at` end.
-    #[inline]
-    pub(crate) fn target_end(self, bytes: &[u8], at: usize) -> usize {
-        self.run(simd::EndOf(bytes, at, simd::Target))
+        self.run(simd::Len(bytes, simd::Target))
     }
 
     /// Does `work` with these instructions.

@@ -31,9 +31,6 @@ pub(crate) trait Simd: Copy {
     ///
     /// `lower` has no byte from 0x60 to 0x7f but letters: the others would be alike to 0x40 to 0x5f.
     fn unlike(self, lane: &Lane, lower: &Lane) -> LaneMask;
-
-    /// Does `work` in a function of its own, so that it does not compete for registers with the code around.
-    fn apart<W: Work>(self, work: W) -> W::Output;
 }
 
 /// Something that is compiled once for each set of instructions.
@@ -100,15 +97,15 @@ impl Class for Target {
     }
 }
 
-/// Finds the end of the bytes of a class that begin at an offset.
-pub(super) struct EndOf<'a, C>(pub(super) &'a [u8], pub(super) usize, pub(super) C);
+/// Finds how many bytes at the front are of a class.
+pub(super) struct Len<'a, C>(pub(super) &'a [u8], pub(super) C);
 
-impl<C: Class> Work for EndOf<'_, C> {
+impl<C: Class> Work for Len<'_, C> {
     type Output = usize;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> usize {
-        end_of::<S, C>(simd, self.0, self.1)
+        end_of::<S, C>(simd, self.0, 0)
     }
 }
 

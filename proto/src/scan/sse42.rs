@@ -14,7 +14,6 @@ pub(super) fn is_available() -> bool {
 }
 
 /// Does `work`, compiled for these instructions.
-#[inline(never)]
 #[target_feature(enable = "sse4.2")]
 pub(super) fn run<W: Work>(work: W) -> W::Output {
     work.run(Sse42(()))
@@ -49,10 +48,10 @@ impl Sse42 {
         let bytes = self.load(half);
         // SAFETY: SSE2 is in x86-64.
         unsafe {
-            let visible = _mm_cmpeq_epi8(_mm_max_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
+            let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
             let tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x09));
             let del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-            !_mm_movemask_epi8(_mm_andnot_si128(del, _mm_or_si128(visible, tab))) as LaneMask & 0xffff
+            _mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, control), del)) as LaneMask
         }
     }
 
@@ -61,10 +60,10 @@ impl Sse42 {
         let bytes = self.load(half);
         // SAFETY: SSE2 is in x86-64.
         unsafe {
-            let visible = _mm_cmpeq_epi8(_mm_max_epu8(bytes, _mm_set1_epi8(0x21)), bytes);
+            let low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x20)), bytes);
             let hash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'#' as i8));
             let del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
-            !_mm_movemask_epi8(_mm_andnot_si128(_mm_or_si128(hash, del), visible)) as LaneMask & 0xffff
+            _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(hash, del), low)) as LaneMask
         }
     }
 
@@ -136,11 +135,5 @@ impl Simd for Sse42 {
         let (low, high) = halves(lane);
         let (lower_low, lower_high) = halves(lower);
         self.unlike_of_half(low, lower_low) | (self.unlike_of_half(high, lower_high) << 16)
-    }
-
-    #[inline(always)]
-    fn apart<W: Work>(self, work: W) -> W::Output {
-        // SAFETY: `self` proves that the processor has the instructions.
-        unsafe { run(work) }
     }
 }

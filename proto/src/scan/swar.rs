@@ -1,6 +1,6 @@
 //! Eight bytes at a time in a general register: what every machine has.
 
-use super::simd::{Lane, LaneMask, Simd, Work};
+use super::simd::{Lane, LaneMask, Simd};
 
 /// No special instructions.
 #[derive(Clone, Copy)]
@@ -34,10 +34,6 @@ impl Simd for Swar {
             let lowered = words[at] | ((words[at] & repeat(0x40)) >> 1);
             !equal(lowered ^ lowers[at], 0) & repeat(0x80)
         }))
-    }
-
-    fn apart<W: Work>(self, work: W) -> W::Output {
-        work.run(self)
     }
 }
 

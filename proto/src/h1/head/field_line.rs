@@ -15,6 +15,7 @@ pub(super) enum Line {
 }
 
 /// The line at `at` and where the next one begins; `None` when its end has not come.
+#[inline(never)]
 pub(super) fn field_line(bytes: &[u8], at: usize) -> Result<Option<(Line, usize)>, Rule> {
     match bytes.get(at) {
         None => return Ok(None),
@@ -60,7 +61,7 @@ pub(super) fn line_end(bytes: &[u8], at: usize) -> Result<Option<usize>, Rule> {
 }
 
 /// The bytes from `start` to `end` without optional white space around (RFC 9110 section 5.5).
-pub(super) fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
+fn trim(bytes: &[u8], start: usize, end: usize) -> Span {
     let is_space = |&byte: &u8| byte == b' ' || byte == b'\t';
     let value = &bytes[start..end];
     let before = value.iter().take_while(|byte| is_space(byte)).count();

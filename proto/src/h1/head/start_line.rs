@@ -3,16 +3,39 @@
 use super::field_line::line_end;
 use crate::message::{Method, Status, Target, TargetForm, Version};
 use crate::rules::Rule;
-use crate::scan::{self, Backend};
+use crate::scan::{self, Simd, end_of, simd};
 use crate::span::Span;
 
-/// `method SP target SP version`.
+/// `method SP target SP version`: small, since it waits in the parser of every connection.
 #[derive(Debug)]
 pub(super) struct RequestLine {
     pub(super) method: Method,
-    pub(super) method_span: Span,
-    pub(super) target: Target,
     pub(super) version: Version,
+    form: TargetForm,
+    method_at: u32,
+    method_end: u32,
+    /// Where the authority begins, and where it ends and the path begins, in the target.
+    authority_at: u32,
+    path_at: u32,
+    target_end: u32,
+}
+
+impl RequestLine {
+    #[inline]
+    pub(super) fn method_span(&self) -> Span {
+        Span::new(self.method_at as usize, self.method_end as usize)
+    }
+
+    #[inline]
+    pub(super) fn target(&self) -> Target {
+        let span = |start: u32, end: u32| Span::new(start as usize, end as usize);
+        Target {
+            form: self.form,
+            whole: span(self.method_end + 1, self.target_end),
+            authority: span(self.authority_at, self.path_at),
+            path: span(self.path_at, self.target_end),
+        }
+    }
 }
 
 /// `version SP status SP reason`.
@@ -20,7 +43,15 @@ pub(super) struct RequestLine {
 pub(super) struct StatusLine {
     pub(super) version: Version,
     pub(super) status: Status,
-    pub(super) reason: Span,
+    reason_at: u32,
+    reason_end: u32,
+}
+
+impl StatusLine {
+    #[inline]
+    pub(super) fn reason(&self) -> Span {
+        Span::new(self.reason_at as usize, self.reason_end as usize)
+    }
 }
 
 /// Longest method; the registry's longest has 17 bytes (UPDATEREDIRECTREF).
@@ -28,62 +59,86 @@ pub(super) const METHOD_BYTES_MAX: usize = 32;
 
 /// The request line at `at`, when it has a usual method, a target in origin-form and a version that we know,
 /// and the next line; everything else is left to [`request_line`].
-pub(super) fn plain_request_line(
-    backend: Backend,
+#[inline(always)]
+pub(super) fn plain_request_line<S: Simd>(
+    simd: S,
     bytes: &[u8],
     at: usize,
     target_bytes_max: usize,
 ) -> Option<(RequestLine, usize)> {
-    let (method, method_len) = match u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?).to_le_bytes() {
-        [b'G', b'E', b'T', b' ', b'/', ..] => (Method::Get, 3),
-        [b'P', b'O', b'S', b'T', b' ', b'/', ..] => (Method::Post, 4),
-        [b'H', b'E', b'A', b'D', b' ', b'/', ..] => (Method::Head, 4),
-        [b'P', b'U', b'T', b' ', b'/', ..] => (Method::Put, 3),
-        [b'D', b'E', b'L', b'E', b'T', b'E', b' ', b'/'] => (Method::Delete, 6),
-        _ => return None,
-    };
-    let target_at = at + method_len + 1;
-    let target_end = backend.target_end(bytes, target_at);
-    let version = plain_version(bytes.get(target_end..)?)?;
-    if target_end - target_at > target_bytes_max {
+    let (method, method_len) = plain_method(word(bytes, at)?)?;
+    let method_end = at + method_len;
+    let target_end = end_of::<S, simd::Target>(simd, bytes, method_end + 1);
+    let version = plain_version(word(bytes, target_end)?, word(bytes, target_end + 3)?)?;
+    if target_end - method_end > target_bytes_max {
         return None;
     }
-    let whole = Span::new(target_at, target_end);
-    let target = Target { form: TargetForm::Origin, whole, authority: Span::default(), path: whole };
-    let method_span = Span::new(at, at + method_len);
-    Some((RequestLine { method, method_span, target, version }, target_end + 11))
-}
-
-/// The version that `rest` begins with, when a space is before it and CRLF behind.
-#[inline]
-fn plain_version(rest: &[u8]) -> Option<Version> {
-    match rest.first_chunk::<11>()? {
-        b" HTTP/1.1\r\n" => Some(Version::Http11),
-        b" HTTP/1.0\r\n" => Some(Version::Http10),
-        _ => None,
-    }
+    let path_at = method_end as u32 + 1;
+    let line = RequestLine {
+        method,
+        version,
+        form: TargetForm::Origin,
+        method_at: at as u32,
+        method_end: method_end as u32,
+        authority_at: path_at,
+        path_at,
+        target_end: target_end as u32,
+    };
+    Some((line, target_end + 11))
 }
 
 /// The status line at `at`, when it is of HTTP/1.1 and has a reason, and the next line; everything else is left
 /// to [`status_line`].
-pub(super) fn plain_status_line(backend: Backend, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
-    let line = bytes.get(at..)?;
-    let &[.., a, b, c, b' '] = line.first_chunk::<13>()? else { return None };
-    let digits = [a, b, c].map(|byte| byte.wrapping_sub(b'0'));
-    if !line.starts_with(b"HTTP/1.1 ")
-        || digits.iter().any(|&digit| digit > 9)
-        || !(1..=5).contains(&digits[0])
-    {
+#[inline(always)]
+pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
+    if word(bytes, at)? != u64::from_le_bytes(*b"HTTP/1.1") {
         return None;
     }
-    let code = digits.iter().fold(0, |code, &digit| code * 10 + u16::from(digit));
+    let &[b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', b' ', ..] =
+        &word(bytes, at + 8)?.to_le_bytes()
+    else {
+        return None;
+    };
+    let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
     let reason_at = at + 13;
-    let reason_end = backend.value_end(bytes, reason_at);
-    if bytes.get(reason_end..)?.first_chunk::<2>() != Some(b"\r\n") {
+    let reason_end = end_of::<S, simd::Value>(simd, bytes, reason_at);
+    if bytes.get(reason_end..reason_end + 2) != Some(b"\r\n") {
         return None;
     }
-    let (version, reason) = (Version::Http11, Span::new(reason_at, reason_end));
-    Some((StatusLine { version, status: Status(code), reason }, reason_end + 2))
+    let (reason_at, reason_end) = (reason_at as u32, reason_end as u32);
+    let line = StatusLine { version: Version::Http11, status: Status(code), reason_at, reason_end };
+    Some((line, reason_end as usize + 2))
+}
+
+/// The eight bytes from `at` on, if there are as many, the first one lowest: what is compared is compared at once.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..at + 8)?.first_chunk()?;
+    Some(u64::from_le_bytes(*word))
+}
+
+/// The method and its length, when `line` begins with it, a space and a slash.
+#[inline(always)]
+fn plain_method(line: u64) -> Option<(Method, usize)> {
+    let begins_with = |text: [u8; 8], len: u32| (line ^ u64::from_le_bytes(text)) << (64 - 8 * len) == 0;
+    match () {
+        () if begins_with(*b"GET /\0\0\0", 5) => Some((Method::Get, 3)),
+        () if begins_with(*b"POST /\0\0", 6) => Some((Method::Post, 4)),
+        () if begins_with(*b"HEAD /\0\0", 6) => Some((Method::Head, 4)),
+        () if begins_with(*b"PUT /\0\0\0", 5) => Some((Method::Put, 3)),
+        () if begins_with(*b"DELETE /", 8) => Some((Method::Delete, 6)),
+        () => None,
+    }
+}
+
+/// The version, when the eleven bytes whose first and last eight these are are a space, it, and CRLF.
+#[inline(always)]
+fn plain_version(first: u64, last: u64) -> Option<Version> {
+    match (&first.to_le_bytes(), last) {
+        (b" HTTP/1.", last) if last == u64::from_le_bytes(*b"TP/1.1\r\n") => Some(Version::Http11),
+        (b" HTTP/1.", last) if last == u64::from_le_bytes(*b"TP/1.0\r\n") => Some(Version::Http10),
+        _ => None,
+    }
 }
 
 /// The request line at `at` and where the next line begins; `None` when more bytes are needed.
@@ -106,8 +161,7 @@ pub(super) fn request_line(
         Some(b'\r' | b'\n') => return cut_short(bytes, target_end),
         Some(_) => return Err(Rule::TargetForm),
     }
-    let method_span = Span::new(at, method_end);
-    let method = Method::from_token(method_span.of(bytes));
+    let method = Method::from_token(&bytes[at..method_end]);
     let target = Target::parse(method, bytes, Span::new(target_at, target_end))?;
     let Some((version, end)) = version(bytes, target_end + 1)? else { return Ok(None) };
     let next = match bytes.get(end) {
@@ -115,7 +169,17 @@ pub(super) fn request_line(
         Some(_) => return Err(Rule::StartLine),
         None => None,
     };
-    Ok(next.map(|next| (RequestLine { method, method_span, target, version }, next)))
+    let line = RequestLine {
+        method,
+        version,
+        form: target.form,
+        method_at: at as u32,
+        method_end: method_end as u32,
+        authority_at: target.authority.start,
+        path_at: target.path.start,
+        target_end: target_end as u32,
+    };
+    Ok(next.map(|next| (line, next)))
 }
 
 /// The status line at `at` and where the next line begins; `None` when more bytes are needed.
@@ -141,8 +205,8 @@ pub(super) fn status_line(bytes: &[u8], at: usize) -> Result<Option<(StatusLine,
         Some(_) => return Err(Rule::StartLine),
         None => None,
     };
-    let reason = Span::new(reason_at, reason_end);
-    Ok(next.map(|next| (StatusLine { version, status, reason }, next)))
+    let line = StatusLine { version, status, reason_at: reason_at as u32, reason_end: reason_end as u32 };
+    Ok(next.map(|next| (line, next)))
 }
 
 /// Where the space behind the method is.
