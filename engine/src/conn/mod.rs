@@ -168,7 +168,6 @@ impl Connection {
         }
         if self.is_tunnel() && matches!(part, Part::End) {
             self.output = Output::Finishing;
-            return;
         }
         match &mut self.codec {
             Codec::H1(codec) => codec.send(part, &mut self.queue),

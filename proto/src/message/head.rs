@@ -89,9 +89,9 @@ impl RequestHead {
     /// Replaces the target that will be forwarded; what was received is still what is routed and logged by.
     ///
     /// # Errors
-    /// When it is empty or has a byte that would end it: white space or a control character.
+    /// When it is empty or has a byte that no target may have: white space, a control character, `#`.
     pub fn set_target(&mut self, target: &[u8]) -> Result<(), super::InvalidField> {
-        if target.is_empty() || target.iter().any(|&byte| byte <= b' ' || byte == 0x7f) {
+        if target.is_empty() || !target.iter().all(|&byte| crate::scan::is_target_byte(byte)) {
             return Err(super::InvalidField);
         }
         self.new_target = Some(target.into());
