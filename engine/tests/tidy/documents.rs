@@ -113,6 +113,7 @@ fn tables_are_those_of_the_code() {
     check_table("outcomes", &outcomes());
     check_table("rules", &rules());
     check_table("counters", &counters());
+    check_table("limits", &limits());
 }
 
 fn outcomes() -> String {
@@ -175,8 +176,46 @@ fn the_access_log_is_described_field_by_field() {
     let names: Vec<&str> = names.map(|(name, _)| name).collect();
     assert!(names.len() > 15, "{line}");
     for name in names {
-        assert!(text.contains(&format!("| `{name}` |")), "docs/operating.md says nothing about `{name}`");
+        let is_described =
+            text.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{name}`")));
+        assert!(is_described, "docs/operating.md says nothing about `{name}`");
     }
+}
+
+/// The keys of the block, with the text that `ringway man` shows for each: its last sentence is the default.
+fn limits() -> String {
+    let source = read("bin/src/config/directive/limits.rs");
+    let mut table = String::from("| key | value | meaning | default |\n|---|---|---|---|\n");
+    for spec in source.split("Spec::one(").skip(1) {
+        let [name, value, help] = &literals(spec, 3)[..] else { unreachable!("as many as asked for") };
+        let (meaning, default) =
+            help.split_once(" Default: ").unwrap_or_else(|| panic!("{name}: no default"));
+        let default = default.trim_end_matches('.').replace('"', "`");
+        _ = writeln!(table, "| `{name}` | {value} | {meaning} | {default} |");
+    }
+    table
+}
+
+/// The first string literals of a piece of code.
+fn literals(code: &str, count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut chars = code.chars();
+    while found.len() < count {
+        chars.by_ref().find(|c| *c == '"').expect("another literal");
+        let mut literal = String::new();
+        while let Some(c) = chars.next().filter(|c| *c != '"') {
+            match c {
+                '\\' => match chars.next() {
+                    // The line goes on behind its indentation.
+                    Some('\n') => chars = chars.as_str().trim_start().chars(),
+                    escaped => literal.extend(escaped),
+                },
+                c => literal.push(c),
+            }
+        }
+        found.push(literal);
+    }
+    found
 }
 
 /// The doc comments of the entries of a table in the code, each on one line.
