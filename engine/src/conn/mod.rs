@@ -8,6 +8,7 @@ use crate::time::Instant;
 use ringway_proto::chunk::{Chunk, Pool, SendQueue};
 use ringway_proto::message::{Part, RequestHead};
 use ringway_proto::{h1, raw};
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 /// A connection: what was received and is not decoded, what is encoded and not sent.
@@ -54,6 +55,9 @@ enum Output {
     Finishing,
     /// Half-closed.
     Finished,
+    /// A send was told that the connection broke. The kernel tells that once: what comes behind what was received
+    /// before looks like an end, and is none.
+    Broken,
 }
 
 impl Connection {
@@ -97,6 +101,9 @@ impl Connection {
     /// The peer finished sending.
     pub fn on_finished(&mut self, now: Instant) {
         self.received_at = now;
+        if self.output == Output::Broken {
+            return self.on_failed();
+        }
         if self.input == Input::Open {
             self.input = Input::Finished;
             match &mut self.codec {
@@ -122,9 +129,10 @@ impl Connection {
         self.sent_at = now;
     }
 
-    /// Nothing more can be sent; what the peer sent before may still come.
-    pub fn on_output_failed(&mut self) {
-        self.output = Output::Finished;
+    /// Nothing more can be sent; what the peer sent before may still come. When it had finished before, its end is
+    /// an end all the same (`EPIPE`); any other error is a break.
+    pub fn on_output_failed(&mut self, error: ErrorKind) {
+        self.output = if error == ErrorKind::BrokenPipe { Output::Finished } else { Output::Broken };
         self.queue.clear();
     }
 

@@ -39,8 +39,8 @@ impl<I: Io> Shard<I> {
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
-                Err(_) => {
-                    self.on_transmit_failed(key);
+                Err(error) => {
+                    self.on_transmit_failed(key, error.kind());
                     break;
                 }
             }
@@ -60,9 +60,9 @@ impl<I: Io> Shard<I> {
 
     /// Nothing more can be sent. What the peer sent before may still be readable, an origin's early answer above
     /// all, so the receiving side decides how this ends.
-    fn on_transmit_failed(&mut self, key: ConnKey) {
+    fn on_transmit_failed(&mut self, key: ConnKey, error: ErrorKind) {
         let Some(slot) = self.conns.get_mut(key) else { return };
-        slot.conn.on_output_failed();
+        slot.conn.on_output_failed(error);
         if matches!(slot.role, Role::Downstream(_)) {
             slot.conn.on_failed();
             self.relay(key);
