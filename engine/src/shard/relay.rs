@@ -23,7 +23,11 @@ impl<I: Io> Shard<I> {
             Role::Downstream(Client { state: Serving::Lingering { .. }, .. }) => self.relay_lingering(key),
             // An idle connection has nothing to say: a FIN, an error and a byte all mean that it is used no more
             // (RFC 9112 section 9.2: a byte there must never become somebody's response).
-            Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
+            Role::Upstream { state: Upstream::Idle { .. }, .. } => {
+                if !slot.conn.is_reusable() {
+                    self.discard_idle(key);
+                }
+            }
             Role::Upstream { state: Upstream::Dialing { .. } | Upstream::Closing { .. }, .. } => {}
         }
     }
@@ -85,6 +89,7 @@ impl<I: Io> Shard<I> {
             self.feed(key, |exchange, env| {
                 exchange.on_part(Side::Upstream, Part::Reset(Reset::Truncated), env)
             });
+            self.touch_both(key);
         }
         let Some(slot) = self.conns.get(downstream) else { return };
         // A client that closes while it waits for its answer has left: the origin is spared the work. (A tunnel
