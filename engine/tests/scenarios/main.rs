@@ -2,4 +2,7 @@
 
 mod world;
 
+mod expect;
 mod framing;
+mod keepalive;
+mod pipelining;

@@ -96,8 +96,8 @@ impl World {
         self.alarms.push(who);
     }
 
-    /// Lets everything happen, and returns how many exchanges there were.
-    fn run(&mut self) -> u64 {
+    /// Lets everything happen, and adds up what was counted.
+    fn run(&mut self, sum: &mut Snapshot) {
         for steps in 0.. {
             assert!(steps < STEPS_MAX, "the world does not come to rest");
             match self.simulation.step() {
@@ -123,11 +123,12 @@ impl World {
         self.check_users();
         let leaks = self.simulation.leaks();
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
-        self.check_log()
+        self.check_log();
+        sum.add(self.simulation.counters(0));
     }
 
     /// One line for each exchange, which says what the user saw.
-    fn check_log(&mut self) -> u64 {
+    fn check_log(&mut self) {
         self.simulation.shard(0).flush_log();
         let mut sum = Snapshot::default();
         sum.add(self.simulation.counters(0));
@@ -151,7 +152,6 @@ impl World {
             assert!(is_fine || !self.plan.is_clean, "{line}");
             assert!(*is_complete || !is_fine || !self.plan.is_clean, "{line}");
         }
-        count
     }
 }
 
@@ -167,15 +167,12 @@ fn value<'a>(line: &'a str, key: &str) -> &'a str {
 }
 
 /// Runs a world, and once more with a trace when it fails.
-fn run(seed: u64) -> u64 {
-    let go = |is_traced| {
+fn run(seed: u64, sum: &mut Snapshot) {
+    let mut go = |is_traced| {
         let mut world = World::new(seed, is_traced);
-        catch_unwind(AssertUnwindSafe(|| world.run())).map_err(|panic| (panic, world.network.trace()))
+        catch_unwind(AssertUnwindSafe(|| world.run(sum))).map_err(|panic| (panic, world.network.trace()))
     };
-    let (panic, _) = match go(false) {
-        Ok(exchanges) => return exchanges,
-        Err(failure) => failure,
-    };
+    let Err((panic, _)) = go(false) else { return };
     let trace = go(true).err().map(|(_, trace)| trace).unwrap_or_default();
     let from = trace.len().saturating_sub(TRACE_LINES);
     eprintln!("--- the last {} of {} events:", trace.len() - from, trace.len());
@@ -186,16 +183,16 @@ fn run(seed: u64) -> u64 {
 
 /// Worlds from `first` on, until there were so many exchanges.
 fn run_from(first: u64, exchanges: u64) {
+    let mut sum = Snapshot::default();
     if let Ok(seed) = std::env::var("RINGWAY_SIM_SEED") {
-        run(seed.parse().expect("RINGWAY_SIM_SEED is a number"));
-        return;
+        return run(seed.parse().expect("RINGWAY_SIM_SEED is a number"), &mut sum);
     }
-    let (mut count, mut seed) = (0, first);
-    while count < exchanges {
-        count += run(seed);
+    let mut seed = first;
+    while sum.requests < exchanges {
+        run(seed, &mut sum);
         seed += 1;
     }
-    println!("{count} exchanges in {} worlds from {first}", seed - first);
+    println!("{} worlds from {first}:\n{}", seed - first, sum.to_text());
 }
 
 /// How many exchanges all tests here try together.
@@ -219,7 +216,7 @@ fn nobody_sees_what_was_not_meant_in_new_worlds() {
 fn the_same_seed_is_the_same_run() {
     let trace = |seed| {
         let mut world = World::new(seed, true);
-        let _ = catch_unwind(AssertUnwindSafe(|| world.run()));
+        let _ = catch_unwind(AssertUnwindSafe(|| world.run(&mut Snapshot::default())));
         world.network.trace()
     };
     for seed in 1..20 {
@@ -230,4 +227,4 @@ fn the_same_seed_is_the_same_run() {
 /// Steps after which a world that should come to rest is said not to.
 const STEPS_MAX: u64 = 5_000_000;
 /// Lines of a trace that are shown.
-const TRACE_LINES: usize = 150;
+const TRACE_LINES: usize = 400;

@@ -211,6 +211,12 @@ impl Origin {
         self
     }
 
+    /// How the proxy has ended a connection, if it has.
+    pub(crate) fn end_of(&self, conn: usize) -> Option<&'static str> {
+        self.settle();
+        self.with(|origin| origin.conns[conn].end)
+    }
+
     /// These opaque bytes came on a connection, all in all.
     #[track_caller]
     pub(crate) fn expect_raw(&self, conn: usize, bytes: &str) -> &Self {
