@@ -482,3 +482,219 @@ impl SendQueue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn queued(queue: &SendQueue) -> Vec<u8> {
+        let mut all = Vec::new();
+        queue.visit(|slice| {
+            assert!(!slice.is_empty(), "a gather list has no empty entry");
+            all.extend_from_slice(slice);
+            true
+        });
+        all
+    }
+
+    fn pattern(len: usize) -> Vec<u8> {
+        (0..len).map(|at| at as u8).collect()
+    }
+
+    #[test]
+    fn a_buffer_goes_back_with_its_last_chunk_and_comes_out_again_first() {
+        let pool = Pool::new();
+        let mut vacant = pool.large();
+        vacant.append(b"abcdef");
+        let address = vacant.filled().as_ptr();
+        let mut chunk = vacant.freeze();
+        assert_eq!(pool.outstanding_bytes(), LARGE_BYTES);
+        let front = chunk.split_to(2);
+        let copy = chunk.clone();
+        drop(chunk);
+        drop(front);
+        assert_eq!(pool.outstanding_bytes(), LARGE_BYTES);
+        drop(copy);
+        assert_eq!(pool.outstanding_bytes(), 0);
+        assert_eq!(pool.large().filled().as_ptr(), address);
+    }
+
+    #[test]
+    fn a_vacant_buffer_that_is_not_used_goes_back() {
+        let pool = Pool::new();
+        drop(pool.small());
+        assert!(pool.large().freeze().is_empty());
+        assert_eq!(pool.outstanding_bytes(), 0);
+    }
+
+    #[test]
+    fn classes_are_as_large_as_asked_for() {
+        let pool = Pool::new();
+        for (len, capacity) in [
+            (0, SMALL_BYTES),
+            (SMALL_BYTES, SMALL_BYTES),
+            (SMALL_BYTES + 1, LARGE_BYTES),
+            (LARGE_BYTES, LARGE_BYTES),
+            (LARGE_BYTES + 1, LARGE_BYTES + 1),
+        ] {
+            assert_eq!(pool.at_least(len).capacity(), capacity);
+            assert_eq!(*pool.copy(&pattern(len)), *pattern(len));
+        }
+        assert_eq!(pool.outstanding_bytes(), 0);
+    }
+
+    #[test]
+    fn chunks_outlive_their_pool() {
+        let pool = Pool::new();
+        let chunk = pool.copy(b"abc");
+        drop(pool);
+        assert_eq!(*chunk, *b"abc");
+    }
+
+    #[test]
+    fn slices_splits_and_advances_are_of_the_same_bytes() {
+        let pool = Pool::new();
+        let mut chunk = pool.copy(b"abcdef");
+        assert_eq!(*chunk.slice(1..3), *b"bc");
+        assert_eq!(*chunk.slice(2..6).slice(1..2), *b"d");
+        assert_eq!(chunk.slice(6..6).held_bytes(), 0);
+        assert_eq!(*chunk.split_to(2), *b"ab");
+        chunk.advance(1);
+        assert_eq!(*chunk, *b"def");
+        assert_eq!(*chunk.split_to(3), *b"def");
+        assert_eq!((chunk.len(), chunk.held_bytes()), (0, 0));
+        chunk.advance(0);
+        assert_eq!(chunk, Chunk::EMPTY);
+        assert_eq!(pool.outstanding_bytes(), 0);
+    }
+
+    #[test]
+    fn a_chunk_that_is_used_up_lets_its_buffer_go() {
+        let pool = Pool::new();
+        let mut chunk = pool.copy(b"abc");
+        chunk.advance(3);
+        assert_eq!(pool.outstanding_bytes(), 0);
+    }
+
+    #[test]
+    fn short_chunks_do_not_pin_large_buffers_when_they_are_kept() {
+        let pool = Pool::new();
+        let mut vacant = pool.large();
+        vacant.append(&pattern(COPY_BELOW_BYTES));
+        let whole = vacant.freeze();
+        let short = whole.slice(1..5);
+        assert!(short.is_pinning() && !whole.is_pinning());
+        let (short, whole) = (short.retain(&pool), whole.retain(&pool));
+        assert_eq!((short.held_bytes(), whole.held_bytes()), (SMALL_BYTES, LARGE_BYTES));
+        assert_eq!(*short, [1, 2, 3, 4]);
+        drop(whole);
+        assert_eq!(pool.outstanding_bytes(), SMALL_BYTES);
+    }
+
+    #[test]
+    fn small_pieces_share_a_buffer_and_long_ones_are_referenced() {
+        let pool = Pool::new();
+        let mut queue = SendQueue::new(pool.clone());
+        queue.put(b"ab");
+        queue.push(pool.copy(b"cd"));
+        assert_eq!(queue.held_bytes(), SMALL_BYTES);
+        let long = pool.copy(&pattern(COPY_BELOW_BYTES + 1));
+        let address = long.as_ptr();
+        queue.push(long);
+        queue.put(b"ef");
+        let mut slices = Vec::new();
+        queue.visit(|slice| {
+            slices.push((slice.as_ptr(), slice.len()));
+            true
+        });
+        assert_eq!(slices.len(), 3);
+        assert_eq!(slices[1], (address, COPY_BELOW_BYTES + 1));
+        assert_eq!(queue.held_bytes(), 2 * SMALL_BYTES + LARGE_BYTES);
+    }
+
+    #[test]
+    fn visiting_stops_when_it_is_told_to() {
+        let pool = Pool::new();
+        let mut queue = SendQueue::new(pool.clone());
+        queue.push(pool.copy(&pattern(COPY_BELOW_BYTES)));
+        queue.put(b"tail");
+        let mut visited = 0;
+        queue.visit(|_| {
+            visited += 1;
+            false
+        });
+        assert_eq!(visited, 1);
+    }
+
+    #[test]
+    fn a_queue_that_is_sent_holds_nothing() {
+        let pool = Pool::new();
+        let mut queue = SendQueue::new(pool.clone());
+        queue.put(&pattern(3 * SMALL_BYTES + 1));
+        queue.advance(2 * SMALL_BYTES);
+        assert_eq!(queue.held_bytes(), 2 * SMALL_BYTES);
+        queue.advance(SMALL_BYTES + 1);
+        assert_eq!((queue.held_bytes(), pool.outstanding_bytes()), (0, 0));
+        queue.put(b"x");
+        queue.clear();
+        assert_eq!((queue.len(), queue.held_bytes(), pool.outstanding_bytes()), (0, 0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "len <= self.len")]
+    fn more_than_is_queued_cannot_be_sent() {
+        let mut queue = SendQueue::new(Pool::new());
+        queue.put(b"ab");
+        queue.advance(3);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(usize),
+        Push(usize),
+        Advance(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let lens = prop_oneof![0..20_usize, SMALL_BYTES - 3..SMALL_BYTES + 3, Just(3 * SMALL_BYTES)];
+        let step = prop_oneof![
+            lens.clone().prop_map(Step::Put),
+            lens.clone().prop_map(Step::Push),
+            lens.prop_map(Step::Advance),
+        ];
+        proptest::collection::vec(step, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_gives_what_it_got_in_order_and_lets_go_of_what_is_sent(steps in steps()) {
+            let pool = Pool::new();
+            let mut queue = SendQueue::new(pool.clone());
+            let (mut model, mut put) = (VecDeque::new(), 0_usize);
+            for step in steps {
+                match step {
+                    Step::Put(len) | Step::Push(len) => {
+                        let bytes: Vec<u8> = (put..put + len).map(|at| (at % 251) as u8).collect();
+                        put += len;
+                        model.extend(&bytes);
+                        match step {
+                            Step::Put(_) => queue.put(&bytes),
+                            _ => queue.push(pool.copy(&bytes)),
+                        }
+                    }
+                    Step::Advance(len) => {
+                        let len = len.min(model.len());
+                        model.drain(..len);
+                        queue.advance(len);
+                    }
+                }
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queued(&queue), model.iter().copied().collect::<Vec<u8>>());
+                prop_assert_eq!(queue.held_bytes(), pool.outstanding_bytes());
+            }
+            queue.advance(model.len());
+            prop_assert_eq!(pool.outstanding_bytes(), 0);
+        }
+    }
+}

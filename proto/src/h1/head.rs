@@ -42,6 +42,12 @@ impl Default for HeadLimits {
     }
 }
 
+impl HeadLimits {
+    fn bytes_max(&self) -> usize {
+        self.bytes.min(u32::MAX as usize)
+    }
+}
+
 /// A request head as received, before the rules that look at several elements at once.
 #[derive(Debug)]
 pub struct RawRequest {
@@ -61,6 +67,70 @@ pub struct RawResponse {
     pub(crate) reason: Span,
     pub(crate) fields: Fields,
     pub(crate) noted: FramingFields,
+}
+
+impl RawRequest {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method as spelled.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.method_span.of(&self.fields.received)
+    }
+
+    /// The target: its form and where its elements are in the received bytes.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The target as received.
+    pub fn target_bytes(&self) -> &[u8] {
+        self.target.whole.of(&self.fields.received)
+    }
+
+    /// The version it came with.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Which fields that rules ask for are there.
+    pub fn noted(&self) -> FramingFields {
+        self.noted
+    }
+}
+
+impl RawResponse {
+    /// The status.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The reason phrase as received.
+    pub fn reason_bytes(&self) -> &[u8] {
+        self.reason.of(&self.fields.received)
+    }
+
+    /// The version it came with.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Which fields that rules ask for are there.
+    pub fn noted(&self) -> FramingFields {
+        self.noted
+    }
 }
 
 /// Which fields that framing, routing and hop-by-hop rules ask for are there, and which of them several times:
@@ -140,6 +210,11 @@ impl HeadParser {
         Self::default()
     }
 
+    /// A parser with chosen instructions: tests and benches compare them.
+    pub fn with_backend(backend: Backend) -> Self {
+        Self { backend, ..Self::default() }
+    }
+
     /// Looks at `bytes`, everything received of this request head so far: `Some(len)` when its first `len`
     /// bytes are a complete head, `None` when more are needed.
     ///
@@ -172,7 +247,7 @@ impl HeadParser {
     /// # Panics
     /// When no request is complete.
     pub fn take_request(&mut self, received: Chunk) -> RawRequest {
-        let parsed = core::mem::take(self);
+        let parsed = self.reset();
         let Start::Request(line) = parsed.start else { panic!("a request is taken when it is complete") };
         let fields = Fields { received, added: Vec::new(), list: parsed.list };
         let (method_span, target) = (line.method_span(), line.target());
@@ -191,7 +266,7 @@ impl HeadParser {
     /// # Panics
     /// When no response is complete.
     pub fn take_response(&mut self, received: Chunk) -> RawResponse {
-        let parsed = core::mem::take(self);
+        let parsed = self.reset();
         let Start::Response(line) = parsed.start else { panic!("a response is taken when it is complete") };
         let fields = Fields { received, added: Vec::new(), list: parsed.list };
         let (status, version, reason) = (line.status, line.version, line.reason());
@@ -200,13 +275,19 @@ impl HeadParser {
 
     /// Takes the trailer section that is complete, and waits for the next head. `received` is its bytes.
     pub fn take_trailers(&mut self, received: Chunk) -> Fields {
-        let parsed = core::mem::take(self);
+        let parsed = self.reset();
         Fields { received, added: Vec::new(), list: parsed.list }
     }
 
     /// Whether some of a head was received. Empty lines before a request are not of it.
     pub fn is_begun(&self) -> bool {
         self.searched > self.line_at || !matches!(self.start, Start::Awaited { .. }) || !self.list.is_empty()
+    }
+
+    #[inline]
+    fn reset(&mut self) -> Self {
+        let backend = self.backend;
+        core::mem::replace(self, Self::with_backend(backend))
     }
 
     /// Whether the line that stopped the parser is complete now, or has grown to twice its length: then what
@@ -226,15 +307,15 @@ impl HeadParser {
             self.retry_at = retry_at.min(self.next_limit(bytes.len(), limits)) as u32;
         }
         self.searched = bytes.len() as u32;
-        if bytes.len() < limits.bytes { Ok(None) } else { Err(Rule::HeadTooLarge) }
+        if bytes.len() < limits.bytes_max() { Ok(None) } else { Err(Rule::HeadTooLarge) }
     }
 
     /// How many bytes there may be, more than `len`, before a limit is certainly passed.
     fn next_limit(&self, len: usize, limits: &HeadLimits) -> usize {
-        let target_end = self.line_at as usize + METHOD_BYTES_MAX + 1 + limits.target + 1;
+        let target_end = (self.line_at as usize + METHOD_BYTES_MAX + 2).saturating_add(limits.target);
         match self.start {
-            Start::Awaited { .. } if len < target_end => target_end.min(limits.bytes),
-            _ => limits.bytes,
+            Start::Awaited { .. } if len < target_end => target_end.min(limits.bytes_max()),
+            _ => limits.bytes_max(),
         }
     }
 
@@ -338,7 +419,7 @@ impl Parse<'_> {
 /// What of `bytes` may belong to a head: the rest is not looked at, so that the limit cuts at the same byte
 /// however the bytes arrive.
 fn within<'a>(bytes: &'a [u8], limits: &HeadLimits) -> &'a [u8] {
-    &bytes[..bytes.len().min(limits.bytes).min(u32::MAX as usize)]
+    &bytes[..bytes.len().min(limits.bytes_max())]
 }
 
 /// Empty lines that are skipped before a request line.
@@ -390,14 +471,76 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_gives_the_same() {
-        let head = b"\r\nPOST http://a:8/b HTTP/1.0\r\nHost: x\r\nContent-Length:  5\r\n\r\nhello";
-        for cut in 0..head.len() {
-            let mut parser = HeadParser::new();
-            let limits = HeadLimits::default();
-            let first = parser.on_request_bytes(&head[..cut], &limits).unwrap();
-            let len = first.or_else(|| parser.on_request_bytes(head, &limits).unwrap());
-            assert_eq!(len, Some(head.len() - 5), "{cut}");
+    fn a4_a12_a15_white_space_where_none_may_be_is_refused() {
+        let refused = |head: &str| request(head.as_bytes()).unwrap_err();
+        assert_eq!(refused("GET / HTTP/1.1\r\n Host: a\r\n\r\n"), Rule::ObsoleteFold);
+        assert_eq!(refused("GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n"), Rule::ObsoleteFold);
+        assert_eq!(refused("GET / HTTP/1.1\r\nHost : a\r\n\r\n"), Rule::SpaceBeforeColon);
+    }
+
+    #[test]
+    fn a6_a_target_is_too_long_as_soon_as_that_is_sure() {
+        let limits = HeadLimits { target: 100, ..HeadLimits::default() };
+        let head = [b"GET /".as_slice(), &[b'a'; 1000]].concat();
+        let mut parser = HeadParser::new();
+        let said = (0..head.len()).map(|len| parser.on_request_bytes(&head[..len], &limits));
+        let refused_at = said.take_while(|said| *said == Ok(None)).count();
+        assert!((105..=140).contains(&refused_at), "{refused_at}");
+        assert_eq!(HeadParser::new().on_request_bytes(&head, &limits), Err(Rule::TargetTooLong));
+    }
+
+    #[test]
+    fn b8_a_head_that_does_not_end_is_refused_at_its_limit() {
+        let limits = HeadLimits { bytes: 500, ..HeadLimits::default() };
+        let head = [b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'a'; 1000]].concat();
+        let mut parser = HeadParser::new();
+        for len in 0..500 {
+            assert_eq!(parser.on_request_bytes(&head[..len], &limits), Ok(None));
         }
+        assert_eq!(parser.on_request_bytes(&head[..500], &limits), Err(Rule::HeadTooLarge));
+    }
+
+    #[test]
+    fn garbage_is_refused_before_its_line_ends() {
+        let hello = b"\x16\x03\x01\x02\x00\x01";
+        assert_eq!(HeadParser::new().on_request_bytes(hello, &HeadLimits::default()), Err(Rule::MethodToken));
+        // Also when it dribbles: by the time that it has doubled.
+        let mut parser = HeadParser::new();
+        let garbage = [b"G".as_slice(), &[0; 100]].concat();
+        let mut said =
+            (0..garbage.len()).map(|len| parser.on_request_bytes(&garbage[..len], &HeadLimits::default()));
+        assert!(said.any(|said| said == Err(Rule::MethodToken)));
+    }
+
+    #[test]
+    fn empty_lines_before_a_request_are_not_its_beginning() {
+        let mut parser = HeadParser::new();
+        let limits = HeadLimits::default();
+        assert!(!parser.is_begun());
+        assert_eq!(parser.on_request_bytes(b"\r\n", &limits), Ok(None));
+        assert!(!parser.is_begun());
+        assert_eq!(parser.on_request_bytes(b"\r\nG", &limits), Ok(None));
+        assert!(parser.is_begun());
+        assert_eq!(parser.on_request_bytes(b"\r\nGET / HTTP/1.1\r\n\r\n", &limits), Ok(Some(20)));
+        parser.take_request(Chunk::from(b"\r\nGET / HTTP/1.1\r\n\r\n".to_vec()));
+        assert!(!parser.is_begun());
+    }
+
+    #[test]
+    fn an_idle_parser_is_small() {
+        assert!(size_of::<HeadParser>() <= 64 + size_of::<Vec<Entry>>(), "{}", size_of::<HeadParser>());
+        assert_eq!(HeadParser::new().list.capacity(), 0);
+    }
+
+    #[test]
+    fn noted_fields_are_counted_up_to_several() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nTE: b\r\nhost: c\r\nHOST: d\r\n\r\n";
+        let mut parser = HeadParser::new();
+        parser.on_request_bytes(head.as_bytes(), &HeadLimits::default()).unwrap().unwrap();
+        let noted = parser.take_request(Chunk::from(head.as_bytes().to_vec())).noted;
+        assert!(noted.has(Name::Host) && noted.is_repeated(Name::Host));
+        assert!(noted.has(Name::Te) && !noted.is_repeated(Name::Te));
+        assert!(!noted.has(Name::Upgrade));
+        assert_eq!(format!("{noted:?}"), r#"{Host: "several", Te: "one"}"#);
     }
 }

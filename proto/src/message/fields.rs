@@ -231,3 +231,95 @@ pub fn is_valid_name(name: &[u8]) -> bool {
 pub fn is_valid_value(value: &[u8]) -> bool {
     value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::{HeadLimits, HeadParser};
+
+    fn received(section: &str) -> Fields {
+        let mut parser = HeadParser::new();
+        let len = parser.on_trailer_bytes(section.as_bytes(), &HeadLimits::default()).unwrap().unwrap();
+        parser.take_trailers(Chunk::from(section.as_bytes()[..len].to_vec()))
+    }
+
+    fn text(fields: &Fields) -> String {
+        let line = |field: Field<'_>| {
+            format!("{}={} ", String::from_utf8_lossy(field.name), String::from_utf8_lossy(field.value))
+        };
+        fields.iter().map(line).collect::<String>().trim_end().to_owned()
+    }
+
+    #[test]
+    fn b5_b6_received_fields_keep_order_and_spelling() {
+        let fields = received("VIA: 1\r\nx-Unknown: 2\r\nvia: 3\r\nX-unknown: 4\r\n\r\n");
+        assert_eq!(text(&fields), "VIA=1 x-Unknown=2 via=3 X-unknown=4");
+        assert_eq!(fields.get(Name::Via), Some(b"1".as_slice()));
+        assert_eq!(fields.get_all(Name::Via).collect::<Vec<_>>(), [b"1", b"3"]);
+        assert_eq!(fields.find(b"x-UNKNOWN"), Some(b"2".as_slice()));
+        assert_eq!((fields.len(), fields.has(Name::Via), fields.has(Name::Te)), (4, true, false));
+    }
+
+    #[test]
+    fn a_field_that_is_set_takes_the_place_of_the_first_of_its_name() {
+        let mut fields = received("A: 1\r\nVia: 2\r\nB: 3\r\nvia: 4\r\n\r\n");
+        fields.set(b"VIA", b"5").unwrap();
+        assert_eq!(text(&fields), "A=1 VIA=5 B=3");
+        fields.set(b"b", b"6").unwrap();
+        assert_eq!(text(&fields), "A=1 VIA=5 b=6");
+        fields.set(b"New", b"7").unwrap();
+        assert_eq!(text(&fields), "A=1 VIA=5 b=6 New=7");
+        assert_eq!(fields.get(Name::Via), Some(b"5".as_slice()));
+    }
+
+    #[test]
+    fn a_field_that_is_appended_comes_last() {
+        let mut fields = received("Via: 1\r\nA: 2\r\n\r\n");
+        fields.append(b"via", b"3").unwrap();
+        assert_eq!(text(&fields), "Via=1 A=2 via=3");
+        assert_eq!(fields.get_all(Name::Via).collect::<Vec<_>>(), [b"1", b"3"]);
+    }
+
+    #[test]
+    fn fields_that_are_removed_are_gone_and_can_come_again() {
+        let mut fields = received("Via: 1\r\nA: 2\r\nvia: 3\r\na: 4\r\nB: 5\r\n\r\n");
+        fields.remove(Name::Via);
+        assert_eq!((text(&fields).as_str(), fields.has(Name::Via)), ("A=2 a=4 B=5", false));
+        fields.remove_named(b"A");
+        assert_eq!(text(&fields), "B=5");
+        fields.remove_if(|field| field.value == b"5");
+        assert!(fields.is_empty() && fields.find(b"b").is_none());
+        fields.append(b"A", b"6").unwrap();
+        fields.set(b"Via", b"7").unwrap();
+        assert_eq!((text(&fields).as_str(), fields.len()), ("A=6 Via=7", 2));
+    }
+
+    #[test]
+    fn b9_what_would_change_the_message_is_not_added() {
+        let mut fields = Fields::default();
+        for (name, value) in [
+            ("", "v"),
+            ("a b", "v"),
+            ("a:", "v"),
+            ("a\r\n", "v"),
+            ("é", "v"),
+            ("a", "\r\nb: c"),
+            ("a", "\0"),
+            ("a", "\n"),
+            ("a", "\x7f"),
+        ] {
+            assert_eq!(
+                fields.append(name.as_bytes(), value.as_bytes()),
+                Err(InvalidField),
+                "{name:?} {value:?}"
+            );
+            assert_eq!(
+                fields.set(name.as_bytes(), value.as_bytes()),
+                Err(InvalidField),
+                "{name:?} {value:?}"
+            );
+        }
+        assert!(fields.is_empty());
+        fields.append(b"a", "\tx é".as_bytes()).unwrap();
+    }
+}
