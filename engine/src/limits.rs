@@ -11,6 +11,9 @@ pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
 pub const RECEIVES_PER_TURN: usize = 8;
+/// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
+/// More would fall out of the cache before it is sent.
+pub const UNSETTLED_BYTES_MAX: usize = 64 * 1024;
 /// Slices of one vectored send.
 pub const SLICES_PER_SEND: usize = 32;
 /// Connections accepted from one listener in one turn.

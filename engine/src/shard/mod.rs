@@ -58,6 +58,8 @@ pub struct Shard<I: Io> {
     actions: VecDeque<Action>,
     /// Connections to settle before the turn ends.
     touched: Vec<ConnKey>,
+    /// Content queued since connections were last settled.
+    unsettled_bytes: usize,
     /// The exchange whose code runs; looked at only after a panic.
     feeding: Option<ExchangeKey>,
     ids: RequestIds,
@@ -114,6 +116,7 @@ impl<I: Io> Shard<I> {
             wheel: Wheel::new(),
             actions: VecDeque::new(),
             touched: Vec::new(),
+            unsettled_bytes: 0,
             feeding: None,
             ids: parts.ids,
             date: Date { text: HttpDate::new(parts.clock.unix_ms() / 1000), valid_until: now },

@@ -217,6 +217,9 @@ impl<I: Io> Shard<I> {
             Side::Upstream => running.upstream,
         };
         let Some(to) = to else { return };
+        if let Part::Data(chunk) = &part {
+            self.unsettled_bytes += chunk.len();
+        }
         if let Some(slot) = self.conns.get_mut(to) {
             slot.conn.send(self.now, part);
         }

@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 impl<I: Io> Shard<I> {
     /// Settles what was touched, and what that touches, until nothing is left.
     pub(super) fn settle(&mut self) {
+        self.unsettled_bytes = 0;
         while let Some(key) = self.touched.pop() {
             if let Some(slot) = self.conns.get_mut(key) {
                 slot.is_touched = false;

@@ -6,7 +6,7 @@ use crate::conn::Connection;
 use crate::exchange::{Downstream, Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
 use crate::keys::ConnKey;
-use crate::limits::RECEIVES_PER_TURN;
+use crate::limits::{RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX};
 use crate::time::Instant;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -52,6 +52,28 @@ impl<I: Io> Shard<I> {
 
     /// Bytes, or the end of them, are there.
     pub fn on_readable(&mut self, now: Instant, key: ConnKey) {
+        self.take_in(now, key);
+        self.settle();
+    }
+
+    /// As [`Shard::on_readable`], for a pump that has more connections to tell about at once: what this one caused
+    /// may leave together with what they cause. Says whether anything waits for [`Shard::settle_all`], which has
+    /// to follow before the pump sleeps.
+    pub fn on_readable_of_many(&mut self, now: Instant, key: ConnKey) -> bool {
+        self.take_in(now, key);
+        if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
+            self.settle();
+        }
+        !self.touched.is_empty()
+    }
+
+    /// Settles what [`Shard::on_readable_of_many`] left.
+    pub fn settle_all(&mut self, now: Instant) {
+        self.begin_turn(now);
+        self.settle();
+    }
+
+    fn take_in(&mut self, now: Instant, key: ConnKey) {
         self.begin_turn(now);
         for _ in 0..RECEIVES_PER_TURN {
             if !self.conns.get(key).is_some_and(|slot| slot.interest.readable) {
@@ -64,7 +86,6 @@ impl<I: Io> Shard<I> {
             }
         }
         self.touch(key);
-        self.settle();
     }
 
     /// There is room to send, or a dial ended.

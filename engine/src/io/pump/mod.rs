@@ -52,6 +52,16 @@ struct Core {
     listeners: RefCell<Vec<(Rc<Readiness>, ListenerKind)>>,
     /// The main future, which waits for the end.
     main: RefCell<Option<Waker>>,
+    /// Runs behind the tasks that are ready now.
+    settler: Settler,
+}
+
+/// The task that settles the shard once every connection that was ready in this pass of the event loop has been
+/// taken in: what they caused is sent in one row, so that peers wake up once and answer together.
+#[derive(Default)]
+struct Settler {
+    is_due: Cell<bool>,
+    task: RefCell<Option<Waker>>,
 }
 
 /// How far the shard's life has come.
@@ -93,7 +103,9 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
         phase: Cell::new(Phase::Serving),
         listeners: RefCell::default(),
         main: RefCell::new(None),
+        settler: Settler::default(),
     });
+    monoio::spawn(settle(Rc::clone(&core)));
     for listener in start.listeners {
         monoio::spawn(accept::accept(Rc::clone(&core), listener)?);
     }
@@ -109,6 +121,21 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
     })
     .await;
     Ok(())
+}
+
+/// Settles the shard at the end of each pass in which something was left to settle.
+async fn settle(core: Rc<Core>) {
+    loop {
+        poll_fn(|cx| {
+            if core.settler.is_due.replace(false) {
+                return Poll::Ready(());
+            }
+            *core.settler.task.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        core.turn(None, |shard, now| shard.settle_all(now));
+    }
 }
 
 /// How long access log lines wait for company.
@@ -152,6 +179,16 @@ impl Core {
         };
         self.after_turn(now);
         result
+    }
+
+    /// A connection's bytes are there.
+    fn on_readable(&self, key: ConnKey) {
+        let is_unsettled = self.turn(Some(key), |shard, now| shard.on_readable_of_many(now, key));
+        if is_unsettled == Some(true) && !self.settler.is_due.replace(true) {
+            if let Some(task) = self.settler.task.borrow_mut().take() {
+                task.wake();
+            }
+        }
     }
 
     fn after_turn(&self, now: Instant) {

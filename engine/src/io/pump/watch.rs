@@ -68,10 +68,10 @@ async fn until_closed(core: &Core, socket: &Socket, conn: ConnKey) {
         .await;
         socket.begin_turn();
         match event {
-            Event::Readable => core.turn(Some(conn), |shard, now| shard.on_readable(now, conn)),
-            Event::Writable => core.turn(Some(conn), |shard, now| shard.on_writable(now, conn)),
+            Event::Readable => core.on_readable(conn),
+            Event::Writable => _ = core.turn(Some(conn), |shard, now| shard.on_writable(now, conn)),
             Event::Closed => return,
-        };
+        }
         socket.end_turn();
     }
 }
