@@ -4,16 +4,16 @@
 //! is here, with the relations that must hold between the constants.
 
 /// Bytes held by a send queue above which the side that fills it is paused. Counts memory, not payload.
-pub const QUEUE_HIGH_BYTES: usize = 64 * 1024;
+pub const QUEUE_HIGH_BYTES: usize = 128 * 1024;
 /// Bytes held by a send queue at or below which the paused side is resumed.
-pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
+pub const QUEUE_LOW_BYTES: usize = 32 * 1024;
 /// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel.
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
 pub const RECEIVES_PER_TURN: usize = 8;
 /// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
 /// More would fall out of the cache before it is sent.
-pub const UNSETTLED_BYTES_MAX: usize = 64 * 1024;
+pub const UNSETTLED_BYTES_MAX: usize = 32 * 1024;
 /// Slices of one vectored send.
 pub const SLICES_PER_SEND: usize = 32;
 /// Connections accepted from one listener in one turn.
@@ -33,8 +33,9 @@ pub const RING_COMPLETIONS: u32 = 65536;
 const _: () = {
     // Hysteresis: with equal marks a slow reader would toggle its sender on every chunk.
     assert!(QUEUE_LOW_BYTES < QUEUE_HIGH_BYTES);
-    // One large buffer must fit, or a body could never be received into an empty queue.
-    assert!(ringway_proto::chunk::LARGE_BYTES <= QUEUE_HIGH_BYTES);
+    // One large buffer must leave room for another: a body whose last bytes need a second receive would be paused
+    // in front of them, and they would leave in a segment of their own.
+    assert!(ringway_proto::chunk::LARGE_BYTES < QUEUE_HIGH_BYTES);
     // A dribbled byte takes a small buffer; one such buffer must not pause anybody.
     assert!(ringway_proto::chunk::SMALL_BYTES <= QUEUE_LOW_BYTES);
     // Each connection has at most two operations in flight (readable, writable) and their cancellations.

@@ -15,7 +15,9 @@ use std::rc::{Rc, Weak};
 /// Bytes of a small buffer: heads, small bodies, leftovers.
 pub const SMALL_BYTES: usize = 4 * 1024;
 /// Bytes of a large buffer: what is received into.
-pub const LARGE_BYTES: usize = 64 * 1024;
+///
+/// A body of 64 KiB, a size that many programs write at once, fits together with its head.
+pub const LARGE_BYTES: usize = 68 * 1024;
 /// Pieces shorter than this are copied rather than referenced when they are queued or kept.
 pub const COPY_BELOW_BYTES: usize = 4 * 1024;
 /// Free large buffers that a pool keeps; more are given back to the allocator.
