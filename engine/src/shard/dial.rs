@@ -18,7 +18,10 @@ impl<I: Io> Shard<I> {
         };
         running.exchange.on_selected(endpoint);
         let is_raw = running.exchange.request().is_none();
-        match self.check_out(endpoint).filter(|_| !is_raw) {
+        // A further attempt takes no chances with another idle connection: those to an origin that was restarted die
+        // together, and there may be more of them than attempts.
+        let may_reuse = !is_raw && running.exchange.attempts() == 1;
+        match may_reuse.then(|| self.check_out(endpoint)).flatten() {
             Some(conn) => {
                 self.counters.upstream_reuses.add(1);
                 self.connect(key, conn, endpoint, Provenance::Reused);
