@@ -98,7 +98,11 @@ impl Exchange {
             crate::phase::fields::apply(&self.snapshot.route(route).response_edits, &mut head.fields);
         }
         self.status = Some(status.0);
-        let rest = self.rest_of_request();
+        let rest = match outcome {
+            // Who took too long for the content is not waited for again, and is told so (RFC 9110 section 15.5.9).
+            Outcome::BodyTimeout => Rest::Unwelcome,
+            _ => self.rest_of_request(),
+        };
         if rest == Rest::Unwelcome {
             env.actions.push_back(Action::SetLast);
         }
