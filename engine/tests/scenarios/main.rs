@@ -2,7 +2,10 @@
 
 mod world;
 
+mod errors;
 mod expect;
 mod framing;
 mod keepalive;
 mod pipelining;
+mod retries;
+mod timeouts;

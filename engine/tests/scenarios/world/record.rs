@@ -1,7 +1,7 @@
 //! Lines of the access log.
 
 /// One line, by its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Record(Vec<(String, String)>);
 
 impl Record {
@@ -32,8 +32,15 @@ impl Record {
     /// Checks a value.
     #[track_caller]
     pub(crate) fn expect(&self, key: &str, expected: &str) -> &Self {
-        assert_eq!(self.text(key), expected, "{key} in {self:#?}");
+        assert_eq!(self.text(key), expected, "{key} in {self:?}");
         self
+    }
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields: Vec<String> = self.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        f.write_str(&fields.join(" "))
     }
 }
 

@@ -1,0 +1,304 @@
+//! How long anybody may keep anybody waiting.
+
+use crate::world::{calm, scenario};
+use ringway_engine::io::sim::Welcome;
+use std::time::Duration;
+
+#[test]
+fn a_head_that_does_not_come_to_its_end_is_a_408() {
+    scenario(|w| {
+        let c = w.client();
+        c.send("GET / HTTP/1.1\r\nHos")
+            .expect_status(408)
+            .expect_at("10s")
+            .expect_header("Connection", "close");
+        c.expect_body("408 Request Timeout\n").expect_closed();
+        w.expect_outcomes(&["header_timeout"]);
+        w.last_record().expect("method", "-").expect("status", "408");
+    });
+}
+
+#[test]
+fn a_head_that_dribbles_gets_no_more_time() {
+    scenario(|w| {
+        let c = w.client();
+        c.pace(1, "1s").send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
+        c.expect_status(408).expect_at("10s").expect_body("408 Request Timeout\n").expect_over();
+        w.origin().expect_connections(0);
+    });
+}
+
+#[test]
+fn the_second_head_of_a_connection_has_its_own_time() {
+    scenario(|w| {
+        w.origin().on("*").ok("fine");
+        let c = w.client();
+        c.get("/").expect_ok("fine");
+        w.after("30s");
+        c.send("GET / HTTP/1.1\r\n").expect_status(408).expect_at("40s").expect_body("408 Request Timeout\n");
+    });
+}
+
+#[test]
+fn a_client_that_says_nothing_is_closed_without_a_word() {
+    scenario(|w| {
+        w.client().expect_no_response();
+        assert_eq!(w.now().as_secs(), 10);
+        w.expect_outcomes(&[]);
+    });
+}
+
+#[test]
+fn empty_lines_are_no_sign_of_life() {
+    scenario(|w| {
+        let c = w.client();
+        c.pace(2, "1s")
+            .send("\r\n".repeat(60))
+            .expect_status(400)
+            .expect_body("400 Bad Request\n")
+            .expect_over();
+        assert!(w.now().as_secs() < 10, "{:?}", w.now());
+    });
+}
+
+#[test]
+fn content_that_stops_coming_is_a_408() {
+    scenario(|w| {
+        w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
+        w.origin().on("POST /").hang();
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 10\r\n", "01234").expect_status(408).expect_at("20s");
+        c.expect_header("Connection", "close").expect_body("408 Request Timeout\n").expect_over();
+        w.origin().request(0).expect_incomplete();
+        w.origin().expect_end(0, Some("finished"));
+        w.expect_outcomes(&["body_timeout"]);
+    });
+}
+
+#[test]
+fn content_that_keeps_coming_may_take_as_long_as_it_takes() {
+    scenario(|w| {
+        w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
+        w.origin().on("POST /").ok("fine");
+        let c = w.client();
+        c.post("/", "");
+        c.expect_ok("fine").pace(1, "15s").request("POST", "/", "", "");
+        w.after("1m");
+        // The head has had its time; only the content is slow.
+        c.expect_status(408).expect_body("408 Request Timeout\n").expect_over();
+    });
+}
+
+#[test]
+fn slow_content_is_not_held_against_anybody() {
+    scenario(|w| {
+        w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
+        w.origin().on("POST /").ok("fine");
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 10\r\n", "");
+        w.after("1s");
+        c.pace(1, "15s").send("0123456789").expect_ok("fine").expect_at("136s").expect_kept_alive();
+        w.origin().last().expect_body("0123456789");
+    });
+}
+
+#[test]
+fn an_origin_that_does_not_begin_to_answer_is_a_504() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
+        w.origin().on("*").hang();
+        let c = w.client();
+        c.get("/")
+            .expect_status(504)
+            .expect_at("7s")
+            .expect_body("504 Gateway Timeout\n")
+            .expect_kept_alive();
+        w.origin().expect_end(0, Some("finished")).expect_requests(1);
+        w.expect_outcomes(&["first_byte_timeout"]);
+    });
+}
+
+#[test]
+fn the_origins_time_begins_when_it_has_the_request() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
+        w.origin().on("*").wait("5s").ok("fine");
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 3\r\n", "");
+        w.after("1s");
+        c.pace(1, "10s").send("abc").expect_ok("fine").expect_at("26s");
+    });
+}
+
+#[test]
+fn a_half_head_is_no_beginning_of_an_answer_for_ever() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
+        w.origin().on("*").reply("HTTP/1.1 200 O").hang();
+        w.client().get("/").expect_status(504).expect_body("504 Gateway Timeout\n");
+        assert!(w.now().as_secs() < 60);
+    });
+}
+
+#[test]
+fn an_answer_that_pauses_is_cut() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
+        w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").hang();
+        w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
+        assert_eq!(w.now().as_secs(), 5);
+        w.expect_outcomes(&["between_bytes_timeout"]);
+        w.origin().expect_end(0, Some("finished"));
+    });
+}
+
+#[test]
+fn an_answer_that_keeps_coming_may_take_as_long_as_it_takes() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
+        let script = w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+        let _ = (0..10).fold(script, |script, _| script.wait("4s").reply("x"));
+        w.client().get("/").expect_ok("xxxxxxxxxx").expect_at("40s");
+    });
+}
+
+#[test]
+fn an_origin_is_not_late_while_the_client_does_not_read() {
+    calm(|w| {
+        w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
+        w.origin().on("*").ok("x".repeat(1_000_000));
+        let c = w.client();
+        c.stop_reading().get("/");
+        w.after("50s");
+        c.resume_reading().expect_status(200).expect_body_len(1_000_000).expect_kept_alive();
+    });
+}
+
+#[test]
+fn a_connection_that_is_never_answered_is_a_504() {
+    scenario(|w| {
+        w.settings(|s| {
+            (s.clusters[0].timeouts.connect, s.clusters[0].retries_max) = (Duration::from_secs(3), 0)
+        });
+        w.origin().welcome(Welcome::Silence);
+        let c = w.client();
+        c.get("/")
+            .expect_status(504)
+            .expect_at("3s")
+            .expect_body("504 Gateway Timeout\n")
+            .expect_kept_alive();
+        w.expect_outcomes(&["connect_timeout"]);
+    });
+}
+
+#[test]
+fn a_request_that_takes_too_long_as_a_whole_is_a_504() {
+    scenario(|w| {
+        w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
+        w.origin().on("*").hang();
+        w.client().get("/").expect_status(504).expect_at("9s").expect_body("504 Gateway Timeout\n");
+        w.expect_outcomes(&["request_timeout"]);
+    });
+}
+
+#[test]
+fn an_answer_that_takes_too_long_as_a_whole_is_cut() {
+    scenario(|w| {
+        w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
+        let script = w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+        let _ = (0..10).fold(script, |script, _| script.wait("2s").reply("x"));
+        w.client().get("/").expect_status(200).expect_body("xxxx").expect_aborted();
+        w.expect_outcomes(&["request_timeout"]);
+    });
+}
+
+#[test]
+fn a_request_that_is_in_time_as_a_whole_leaves_no_trace_of_its_limit() {
+    scenario(|w| {
+        w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
+        w.origin().on("*").wait("5s").ok("fine");
+        let c = w.client();
+        c.get("/").expect_ok("fine").get("/").expect_ok("fine").expect_at("10s");
+        w.after("20s");
+        c.get("/").expect_ok("fine");
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut() {
+    calm(|w| {
+        w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
+        w.origin().on("*").ok("x".repeat(1_000_000));
+        let c = w.client();
+        c.stop_reading().get("/");
+        w.after("29s");
+        w.expect_outcomes(&[]);
+        w.after("5s");
+        w.expect_outcomes(&["downstream_write_timeout"]);
+        assert!(w.held_bytes() <= 4096, "{}", w.held_bytes());
+        assert_ne!(w.origin().end_of(0), None);
+        c.resume_reading().expect_status(200).expect_body_len(c.response().body.len()).expect_aborted();
+    });
+}
+
+#[test]
+fn a_client_that_takes_little_by_little_is_not_cut() {
+    calm(|w| {
+        w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
+        w.origin().on("*").ok("x".repeat(1_000_000));
+        let c = w.client();
+        c.stop_reading().get("/");
+        for _ in 0..10 {
+            w.after("20s");
+            c.resume_reading().stop_reading();
+        }
+        c.resume_reading().expect_status(200).expect_body_len(1_000_000);
+    });
+}
+
+#[test]
+fn an_origin_that_takes_nothing_of_the_request_is_a_504() {
+    calm(|w| {
+        w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
+        w.origin().on("*").early().stop_reading().hang();
+        let c = w.client();
+        c.post("/", "x".repeat(1_000_000)).expect_status(504).expect_body("504 Gateway Timeout\n");
+        assert!((30..40).contains(&w.now().as_secs()), "{:?}", w.now());
+        w.expect_outcomes(&["upstream_write_timeout"]);
+    });
+}
+
+#[test]
+fn a_client_is_not_late_while_the_origin_does_not_read() {
+    calm(|w| {
+        w.settings(|s| {
+            (s.limits.body_idle, s.limits.write_idle) = (Duration::from_secs(5), Duration::from_secs(60))
+        });
+        w.origin().on("*").early().stop_reading().wait("50s").resume_reading().read_all().ok("fine");
+        w.client().post("/", "x".repeat(1_000_000)).expect_ok("fine");
+    });
+}
+
+#[test]
+fn the_rest_of_an_answered_request_has_little_time() {
+    scenario(|w| {
+        w.settings(|s| s.limits.linger = Duration::from_secs(3));
+        w.settings(|s| s.sites[0].routes[0].methods = vec!["GET".into()]);
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 100\r\n", "").sent();
+        c.pace(1, "1s").send("x".repeat(100)).expect_status(404).expect_body("404 Not Found\n").expect_over();
+        assert!(w.now().as_secs() <= 7, "{:?}", w.now());
+        w.expect_outcomes(&["no_route"]);
+    });
+}
+
+#[test]
+fn time_outs_of_one_exchange_do_not_reach_the_next() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(5));
+        w.origin().on("*").wait("4s").ok("fine");
+        let c = w.client();
+        (0..5).for_each(|_| _ = c.get("/").expect_ok("fine"));
+        w.expect_outcomes(&["complete"; 5]);
+    });
+}
