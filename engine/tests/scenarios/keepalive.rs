@@ -120,7 +120,7 @@ fn a36_a_byte_on_an_idle_connection_is_nobodys_response() {
         w.settle();
         w.expect_counter("upstream_idle", 0);
         c.get("/2").expect_ok("right");
-        w.origin().expect_connections(2).expect_end(0, Some("finished"));
+        w.origin().expect_connections(2).expect_ended(0);
     });
 }
 

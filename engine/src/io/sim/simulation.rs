@@ -36,6 +36,8 @@ struct Driven {
     timer: Option<(Instant, Instant)>,
     /// When a draining shard is stopped.
     stop_at: Option<Instant>,
+    /// Whether what some connections caused is still to be settled.
+    is_unsettled: bool,
 }
 
 /// What a step came to.
@@ -79,7 +81,7 @@ impl Simulation {
             ids: RequestIds::seeded(seed),
         };
         let shard = Shard::new(SimIo::new(self.network.clone(), index), parts);
-        self.shards.push(Driven { shard, counters, timer: None, stop_at: None });
+        self.shards.push(Driven { shard, counters, timer: None, stop_at: None, is_unsettled: false });
         let http = settings.listeners.iter().map(|listener| &listener.address);
         let tcp = settings.tcp.iter().map(|listener| &listener.address);
         let http = http.enumerate().map(|(index, address)| (address, ListenerKind::Http { index }));
@@ -138,6 +140,9 @@ impl Simulation {
         let event = self.network.state.borrow().next_at();
         let timer = self.next_timer();
         let next = [event, timer.map(|(at, _)| at)].into_iter().flatten().min();
+        if self.settle_some(next) {
+            return Step::Turn;
+        }
         let Some(next) = next.filter(|next| *next <= end) else {
             if end != Instant::FAR_FUTURE {
                 self.advance_to(end);
@@ -152,6 +157,18 @@ impl Simulation {
             _ => return self.on_event(),
         }
         Step::Turn
+    }
+
+    /// As the pump does, settles what is left before time passes, and at times earlier.
+    fn settle_some(&mut self, next: Option<Instant>) -> bool {
+        let Some(index) = self.shards.iter().position(|driven| driven.is_unsettled) else { return false };
+        let is_last = next.is_none_or(|next| next > self.clock.now());
+        if !is_last && !self.network.state.borrow_mut().rng.chance(300) {
+            return false;
+        }
+        self.shards[index].is_unsettled = false;
+        self.turn(index, None, |shard, now| shard.settle_all(now));
+        true
     }
 
     fn advance_to(&self, at: Instant) {
@@ -204,7 +221,16 @@ impl Simulation {
         if ready.writable && !(ready.readable && is_reversed) {
             self.turn(shard, Some(conn), |shard, now| shard.on_writable(now, conn));
         } else {
-            self.turn(shard, Some(conn), |shard, now| shard.on_readable(now, conn));
+            let is_one_of_many = {
+                let mut state = self.network.state.borrow_mut();
+                state.conditions.shuffled && state.rng.chance(500)
+            };
+            let mut is_unsettled = false;
+            self.turn(shard, Some(conn), |shard, now| match is_one_of_many {
+                true => is_unsettled = shard.on_readable_of_many(now, conn),
+                false => shard.on_readable(now, conn),
+            });
+            self.shards[shard].is_unsettled |= is_unsettled;
         }
         self.network.state.borrow_mut().after_turn(socket);
     }

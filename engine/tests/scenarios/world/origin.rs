@@ -203,6 +203,14 @@ impl Origin {
         self
     }
 
+    /// A connection was ended, in order or, where bytes were left unread, by a reset.
+    #[track_caller]
+    pub(crate) fn expect_ended(&self, index: usize) -> &Self {
+        self.settle();
+        self.with(|origin| assert!(origin.conns[index].end.is_some(), "{}", origin.describe()));
+        self
+    }
+
     /// The proxy has ended this connection: `finished`, `reset`, or nothing while it is open.
     #[track_caller]
     pub(crate) fn expect_end(&self, conn: usize, end: Option<&str>) -> &Self {
