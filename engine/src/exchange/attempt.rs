@@ -60,9 +60,9 @@ impl Exchange {
 
     /// Sends what an earlier attempt sent, and says whether that was the whole request.
     fn send_again(&mut self, env: &mut Env<'_>) -> Half {
-        let Replay::Kept { chunks, trailers, is_ended, .. } = &self.replay else { return Half::Open };
-        for chunk in chunks {
-            env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk.clone())));
+        let Replay::Kept { content, trailers, is_ended } = &self.replay else { return Half::Open };
+        for chunk in content.chunks(env.pool) {
+            env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk)));
         }
         if !is_ended {
             return Half::Open;
