@@ -55,6 +55,8 @@ impl Exchange {
                 Expect::Nothing => {}
             }
         }
+        // The origin has begun to answer: it did not idle out, and the client would get its hints twice.
+        self.replay = Replay::Lost;
         forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
         env.actions.push_back(Action::Send(Side::Downstream, Part::Response(head)));
     }
