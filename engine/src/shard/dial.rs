@@ -125,10 +125,12 @@ impl<I: Io> Shard<I> {
         }
     }
 
-    /// The exchange gives its upstream connection up in the middle.
+    /// The exchange gives its upstream connection up in the middle. A message has an end of its own, which the origin
+    /// then misses; in a tunnel only a reset says that something is missing.
     pub(super) fn abandon_upstream(&mut self, key: ExchangeKey) {
         if let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) {
-            self.close(conn, Close::Gentle);
+            let is_tunnel = self.conns.get(conn).is_some_and(|slot| slot.conn.is_tunnel());
+            self.close(conn, if is_tunnel { Close::Reset } else { Close::Gentle });
         }
     }
 
