@@ -95,8 +95,11 @@ impl<I: Io> Shard<I> {
         let limits = &self.snapshot.settings.limits;
         match client.state {
             Serving::Lingering { since } => Some((since + limits.linger, Due::Close)),
+            // A pipelined head may have begun long before its turn came, and its end may wait in the kernel since
+            // then: nobody was late but the exchange before it.
             Serving::Waiting { since } if slot.conn.is_head_begun() => {
-                Some((slot.conn.head_since().unwrap_or(since) + limits.header_timeout, Due::Header))
+                let begun = slot.conn.head_since().unwrap_or(since).max(since);
+                Some((begun + limits.header_timeout, Due::Header))
             }
             Serving::Waiting { since } if client.requests == 0 => {
                 Some((since + limits.header_timeout, Due::Close))
