@@ -296,6 +296,15 @@ impl Client {
         self
     }
 
+    /// The proxy breaks the connection off: what came is not to be taken for the whole.
+    #[track_caller]
+    pub(crate) fn expect_reset(&self) -> &Self {
+        let index = self.index;
+        self.state.borrow_mut().wait(|state| state.clients[index].is_over());
+        self.with(|client| assert_eq!(client.end, Some(End::Reset), "{}", client.describe()));
+        self
+    }
+
     /// The connection is over in some way.
     #[track_caller]
     pub(crate) fn expect_over(&self) -> &Self {
@@ -327,14 +336,15 @@ impl Client {
 
     /// These opaque bytes came, all in all.
     #[track_caller]
-    pub(crate) fn expect_raw(&self, bytes: &str) -> &Self {
-        let index = self.index;
+    pub(crate) fn expect_raw(&self, bytes: impl AsRef<[u8]>) -> &Self {
+        let (index, bytes) = (self.index, bytes.as_ref());
         self.state.borrow_mut().wait(|state| {
             let client = &state.clients[index];
             client.reader.raw.len() >= bytes.len() || client.is_over()
         });
         self.with(|client| {
-            assert_eq!(client.reader.raw.escape_ascii().to_string(), bytes, "{}", client.describe());
+            let is_equal = client.reader.raw == bytes;
+            assert!(is_equal, "not {:.200?}: {:.2000}", bytes.escape_ascii().to_string(), client.describe());
         });
         self
     }

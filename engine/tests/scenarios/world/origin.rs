@@ -227,15 +227,12 @@ impl Origin {
 
     /// These opaque bytes came on a connection, all in all.
     #[track_caller]
-    pub(crate) fn expect_raw(&self, conn: usize, bytes: &str) -> &Self {
+    pub(crate) fn expect_raw(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
         self.settle();
         self.with(|origin| {
-            assert_eq!(
-                origin.conns[conn].reader.raw.escape_ascii().to_string(),
-                bytes,
-                "{}",
-                origin.describe()
-            );
+            let raw = origin.conns[conn].reader.raw.escape_ascii().to_string();
+            let expected = bytes.as_ref().escape_ascii().to_string();
+            assert!(raw == expected, "{raw:.200?}, not {expected:.200?}: {:.2000}", origin.describe());
         });
         self
     }
