@@ -2,10 +2,18 @@
 
 mod world;
 
+mod backpressure;
+mod drain;
+mod early;
 mod errors;
 mod expect;
 mod framing;
+mod interim;
 mod keepalive;
 mod pipelining;
 mod retries;
 mod timeouts;
+mod timers;
+mod trailers;
+mod tunnels;
+mod upgrade;

@@ -1,0 +1,250 @@
+//! Slow readers: what they cost, and that they lose nothing.
+
+use crate::world::{World, calm, scenario};
+use ringway_engine::io::sim::Conditions;
+use ringway_engine::limits::QUEUE_HIGH_BYTES;
+
+/// What a relayed direction may hold at most: a queue just short of full, and one receive on top of it.
+const HELD_BYTES_MAX: usize = QUEUE_HIGH_BYTES + 68 * 1024;
+/// The same when what is received is short.
+const HELD_FOR_BYTES_MAX: usize = QUEUE_HIGH_BYTES + 2 * 4096;
+/// Ten million bytes.
+const LARGE: usize = 10_000_000;
+
+#[test]
+fn a_reader_that_stops_costs_a_bounded_number_of_bytes_and_gets_everything_later() {
+    calm(|w| {
+        let body = pattern(LARGE);
+        w.origin().on("GET /").ok(&body);
+        let c = w.client();
+        c.stop_reading().get("/");
+        w.after("50s");
+        holds_little(w);
+        c.resume_reading().expect_status(200).expect_body_len(LARGE);
+        assert!(c.response().body == body);
+        c.get("/").expect_status(200).expect_body_len(LARGE).expect_kept_alive();
+        w.expect_outcomes(&["complete", "complete"]);
+        assert_eq!(w.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_slow_reader_gets_ten_million_bytes_in_hundreds_of_pieces() {
+    calm(|w| {
+        let body = pattern(LARGE);
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunks = body
+            .chunks(65_000)
+            .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+        w.origin()
+            .on("GET /")
+            .reply([head.into(), chunks.collect::<Vec<_>>().concat(), b"0\r\n\r\n".to_vec()].concat());
+        let c = w.client();
+        c.stop_reading().get("/");
+        let mut pauses = 0;
+        while c.received_bytes() < LARGE {
+            w.after("1s");
+            holds_little(w);
+            c.resume_reading().stop_reading();
+            pauses += 1;
+        }
+        assert!(pauses > 100, "{pauses}");
+        w.settle();
+        c.resume_reading().expect_status(200).expect_body_len(LARGE).expect_kept_alive();
+        assert!(c.response().body == body);
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn an_upload_to_an_origin_that_stops_reading_is_bounded_and_arrives_later() {
+    calm(|w| {
+        let body = pattern(LARGE);
+        w.origin().on("POST /").early().stop_reading().wait("50s").resume_reading().read_all().ok("done");
+        let c = w.client();
+        c.post("/", &body);
+        w.after("40s");
+        holds_little(w);
+        c.expect_ok("done").expect_kept_alive();
+        assert!(w.origin().last().message().body == body);
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn an_upload_in_chunks_to_a_slow_origin_is_intact() {
+    calm(|w| {
+        let body = "0123456789abcdef".repeat(60_000);
+        let script = w.origin().on("POST /").early();
+        let script = (0..20).fold(script, |script, _| script.stop_reading().wait("5s").resume_reading());
+        script.read_all().ok("done");
+        let c = w.client();
+        let pieces: Vec<&str> =
+            (0..body.len()).step_by(7_000).map(|at| &body[at..body.len().min(at + 7_000)]).collect();
+        c.post_chunks("/", &pieces).expect_ok("done").expect_kept_alive();
+        w.origin().last().expect_body(&body);
+    });
+}
+
+#[test]
+fn single_bytes_for_a_stopped_reader_cost_no_more_than_a_full_queue() {
+    calm(|w| {
+        w.conditions(|conditions| {
+            *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
+        });
+        w.origin().on("GET /").ok("x".repeat(300_000));
+        let c = w.client();
+        c.stop_reading().get("/");
+        for _ in 0..5 {
+            w.after("10s");
+            let held = w.held_bytes();
+            assert!(held <= HELD_FOR_BYTES_MAX, "{held} bytes held");
+        }
+        c.resume_reading().expect_status(200).expect_body_len(300_000).expect_kept_alive();
+    });
+}
+
+#[test]
+fn single_byte_chunks_for_a_stopped_reader_cost_no_more() {
+    calm(|w| {
+        w.conditions(|conditions| {
+            *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
+        });
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        w.origin().on("GET /").reply([head, &"1\r\nx\r\n".repeat(50_000), "0\r\n\r\n"].concat());
+        let c = w.client();
+        c.stop_reading().get("/");
+        w.after("50s");
+        let held = w.held_bytes();
+        assert!(held <= HELD_FOR_BYTES_MAX, "{held} bytes held");
+        c.resume_reading().expect_status(200).expect_body_len(50_000).expect_kept_alive();
+    });
+}
+
+#[test]
+fn single_bytes_of_an_upload_for_a_stopped_origin_cost_no_more_than_a_full_queue() {
+    calm(|w| {
+        w.conditions(|conditions| {
+            *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
+        });
+        w.origin().on("POST /").early().stop_reading().wait("50s").resume_reading().read_all().ok("done");
+        let c = w.client();
+        c.post("/", "x".repeat(300_000));
+        w.after("40s");
+        // What is kept for another attempt counts, too.
+        let held = w.held_bytes();
+        assert!(held <= HELD_FOR_BYTES_MAX + 2 * 64 * 1024, "{held} bytes held");
+        c.expect_ok("done").expect_kept_alive();
+        w.origin().last().expect_body("x".repeat(300_000));
+    });
+}
+
+#[test]
+fn a_body_is_intact_however_often_its_reader_pauses() {
+    scenario(|w| {
+        let body = pattern(300_000);
+        w.origin().on("GET /").ok(&body);
+        let c = w.client();
+        c.get("/");
+        for _ in 0..20 {
+            c.stop_reading();
+            w.after("3s");
+            c.resume_reading();
+            w.after("1ms");
+        }
+        c.expect_status(200).expect_body_len(300_000).expect_kept_alive();
+        assert!(c.response().body == body);
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn pipelined_responses_to_a_slow_reader_come_in_order_and_little_is_held() {
+    calm(|w| {
+        let c = w.client();
+        c.stop_reading();
+        for n in 0..50 {
+            w.origin().on(&format!("GET /{n}")).ok(format!("{n:05}").repeat(10_000));
+            c.get(&format!("/{n}"));
+        }
+        for _ in 0..20 {
+            w.after("10s");
+            holds_little(w);
+            c.resume_reading().stop_reading();
+        }
+        c.resume_reading();
+        (0..50).for_each(|n| _ = c.expect_ok(format!("{n:05}").repeat(10_000)));
+        c.expect_kept_alive();
+        w.origin().expect_connections(1).expect_requests(50);
+    });
+}
+
+#[test]
+fn a_client_that_stops_reading_does_not_hold_up_another() {
+    calm(|w| {
+        w.origin().on("GET /").ok("x".repeat(1_000_000));
+        let slow: Vec<_> = (0..20).map(|_| w.client()).collect();
+        slow.iter().for_each(|c| _ = c.stop_reading().get("/"));
+        w.after("1s");
+        let begun = w.now();
+        let quick = w.client();
+        quick.get("/").expect_ok("x".repeat(1_000_000)).get("/").expect_ok("x".repeat(1_000_000));
+        assert!(w.now() - begun < crate::world::duration("1s"));
+        let held = w.held_bytes();
+        assert!(held <= 20 * HELD_BYTES_MAX, "{held} bytes held");
+        slow.iter().for_each(|c| _ = c.resume_reading().expect_status(200).expect_body_len(1_000_000));
+        assert_eq!(w.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn an_origin_that_stops_reading_does_not_hold_up_what_it_sends() {
+    calm(|w| {
+        let (up, down) = (pattern(1_000_000), pattern(1_200_000));
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", down.len());
+        w.origin()
+            .on("POST /")
+            .early()
+            .stop_reading()
+            .reply(head)
+            .reply(&down[..1_000_000])
+            .wait("40s")
+            .resume_reading()
+            .read_all()
+            .reply(&down[1_000_000..]);
+        let c = w.client();
+        c.post("/", &up).expect_status(200);
+        w.after("30s");
+        assert!(c.received_bytes() > 1_000_000, "{}", c.received_bytes());
+        c.expect_body_len(1_200_000).expect_kept_alive();
+        assert!(w.origin().last().message().body == up);
+        assert!(c.response().body == down);
+    });
+}
+
+#[test]
+fn a_client_that_stops_reading_its_answer_does_not_hold_up_its_upload() {
+    calm(|w| {
+        let (up, down) = (pattern(1_000_000), pattern(1_200_000));
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", down.len());
+        w.origin().on("POST /").early().reply(head).reply(&down[..10]).read_all().reply(&down[10..]);
+        let c = w.client();
+        c.stop_reading().post("/", &up);
+        w.after("30s");
+        assert!(w.origin().last().message().body == up);
+        holds_little(w);
+        c.resume_reading().expect_status(200).expect_body_len(1_200_000).expect_kept_alive();
+        assert!(c.response().body == down);
+    });
+}
+
+#[track_caller]
+fn holds_little(w: &World) {
+    let held = w.held_bytes();
+    assert!(held <= HELD_BYTES_MAX, "{held} bytes held");
+}
+
+/// Bytes whose order shows.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at % 251) as u8).collect()
+}
