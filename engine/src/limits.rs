@@ -4,9 +4,9 @@
 //! is here, with the relations that must hold between the constants.
 
 /// Bytes held by a send queue above which the side that fills it is paused. Counts memory, not payload.
-pub const QUEUE_HIGH_BYTES: usize = 128 * 1024;
+pub const QUEUE_HIGH_BYTES: usize = 48 * 1024;
 /// Bytes held by a send queue at or below which the paused side is resumed.
-pub const QUEUE_LOW_BYTES: usize = 32 * 1024;
+pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
 /// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel.
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
@@ -33,9 +33,10 @@ pub const RING_COMPLETIONS: u32 = 65536;
 const _: () = {
     // Hysteresis: with equal marks a slow reader would toggle its sender on every chunk.
     assert!(QUEUE_LOW_BYTES < QUEUE_HIGH_BYTES);
-    // One large buffer must leave room for another: a body whose last bytes need a second receive would be paused
-    // in front of them, and they would leave in a segment of their own.
-    assert!(ringway_proto::chunk::LARGE_BYTES < QUEUE_HIGH_BYTES);
+    // A stopped reader whose origin dribbles holds less than 64 KiB: the queue, and what was received last.
+    assert!(QUEUE_HIGH_BYTES + 2 * ringway_proto::chunk::SMALL_BYTES < 64 * 1024);
+    // One full receive fills the queue: two would wait in memory for a reader that takes one at a time.
+    assert!(ringway_proto::chunk::LARGE_BYTES >= QUEUE_HIGH_BYTES);
     // A dribbled byte takes a small buffer; one such buffer must not pause anybody.
     assert!(ringway_proto::chunk::SMALL_BYTES <= QUEUE_LOW_BYTES);
     // Each connection has at most two operations in flight (readable, writable) and their cancellations.
