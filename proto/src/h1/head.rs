@@ -11,6 +11,7 @@
 
 mod field_line;
 mod field_lines;
+mod line_ends;
 mod start_line;
 
 use crate::chunk::Chunk;
@@ -19,7 +20,8 @@ use crate::message::{Fields, Method, Name, Status, Target, Version};
 use crate::rules::Rule;
 use crate::scan::{Backend, Simd, Work};
 use crate::span::Span;
-use field_lines::{Section, Taken, field_lines};
+use field_lines::{Section, Taken};
+use line_ends::Stretch;
 use start_line::{
     METHOD_BYTES_MAX, RequestLine, StatusLine, plain_request_line, plain_status_line, request_line,
     status_line,
@@ -335,7 +337,6 @@ impl HeadParser {
     }
 
     /// Takes the request line byte by byte, with empty lines before it; `false` when more bytes are needed.
-    #[cold]
     fn begin_request(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<bool, Rule> {
         self.skip_empty_lines(bytes)?;
         let found = request_line(bytes, self.line_at as usize, limits.target)?;
@@ -343,13 +344,11 @@ impl HeadParser {
     }
 
     /// Takes the status line byte by byte; `false` when more bytes are needed.
-    #[cold]
     fn begin_response(&mut self, bytes: &[u8]) -> Result<bool, Rule> {
         let found = status_line(bytes, self.line_at as usize)?;
         Ok(found.is_some_and(|(line, next)| self.begin(Start::Response(line), next)))
     }
 
-    #[inline(always)]
     fn begin(&mut self, start: Start, next: usize) -> bool {
         self.start = start;
         self.line_at = next as u32;
@@ -378,41 +377,78 @@ impl Work for Parse<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) -> Self::Output {
-        if !self.parser.is_worth_a_look(self.bytes) || !self.begin(simd)? {
+        if !self.parser.is_worth_a_look(self.bytes) {
             return self.parser.more(self.bytes, self.limits);
         }
-        let Self { parser, bytes, limits, .. } = self;
-        let mut section =
-            Section { list: &mut parser.list, noted: &mut parser.noted, fields_max: limits.fields };
-        match field_lines(simd, bytes, parser.line_at as usize, &mut section)? {
-            Taken::All(len) => Ok(Some(len)),
-            Taken::UpTo(line_at) => {
-                parser.line_at = line_at as u32;
-                parser.more(bytes, limits)
+        let bytes = self.bytes;
+        let mut at = self.parser.line_at as usize;
+        let mut stretch = Stretch::at(at);
+        let mut awaits_start = self.awaits_start();
+        loop {
+            stretch.find(simd, bytes);
+            let mut ends = stretch.ends();
+            if awaits_start {
+                if let Some(next) = self.begin_plainly(simd, at, ends) {
+                    (at, ends) = (next, &ends[1..]);
+                } else if self.begin_carefully()? {
+                    at = self.parser.line_at as usize;
+                    stretch = Stretch::at(at);
+                    ends = &[];
+                } else {
+                    return self.parser.more(self.bytes, self.limits);
+                }
+                awaits_start = false;
+                if ends.is_empty() {
+                    continue;
+                }
+            }
+            match self.section().take(simd, bytes, &mut at, ends)? {
+                None => {}
+                Some(Taken::All(len)) => return Ok(Some(len)),
+                Some(Taken::UpTo(line_at)) => {
+                    self.parser.line_at = line_at as u32;
+                    return self.parser.more(self.bytes, self.limits);
+                }
             }
         }
     }
 }
 
 impl Parse<'_> {
-    /// Whether the start line is taken; `false` when more bytes are needed.
     #[inline(always)]
-    fn begin<S: Simd>(&mut self, simd: S) -> Result<bool, Rule> {
-        let Self { parser, bytes, limits, kind } = self;
-        let at = parser.line_at as usize;
-        match (&parser.start, kind) {
-            (Start::Awaited { .. }, Kind::Request) => {
-                match plain_request_line(simd, bytes, at, limits.target) {
-                    Some((line, next)) => Ok(parser.begin(Start::Request(line), next)),
-                    None => parser.begin_request(bytes, limits),
-                }
+    fn awaits_start(&self) -> bool {
+        matches!((&self.parser.start, self.kind), (Start::Awaited { .. }, Kind::Request | Kind::Response))
+    }
+
+    /// Takes a usual start line at `at` that ends at the first of `ends`: where the next line begins.
+    #[inline(always)]
+    fn begin_plainly<S: Simd>(&mut self, simd: S, at: usize, ends: &[u32]) -> Option<usize> {
+        let end = *ends.first()? as usize;
+        self.parser.start = match self.kind {
+            Kind::Request => {
+                Start::Request(plain_request_line(simd, self.bytes, at, end, self.limits.target)?)
             }
-            (Start::Awaited { .. }, Kind::Response) => match plain_status_line(simd, bytes, at) {
-                Some((line, next)) => Ok(parser.begin(Start::Response(line), next)),
-                None => parser.begin_response(bytes),
-            },
-            _ => Ok(true),
+            Kind::Response => Start::Response(plain_status_line(self.bytes, at, end)?),
+            Kind::Trailers => return None,
+        };
+        self.parser.line_at = end as u32 + 2;
+        Some(end + 2)
+    }
+
+    /// Takes any start line, byte by byte; `false` when more bytes are needed.
+    #[cold]
+    fn begin_carefully(&mut self) -> Result<bool, Rule> {
+        match self.kind {
+            Kind::Request => self.parser.begin_request(self.bytes, self.limits),
+            Kind::Response => self.parser.begin_response(self.bytes),
+            Kind::Trailers => Ok(true),
         }
+    }
+
+    #[inline(always)]
+    fn section(&mut self) -> Section<'_> {
+        let HeadParser { list, noted, .. } = &mut *self.parser;
+        Section { list, noted, fields_max: self.limits.fields }
     }
 }
 

@@ -3,22 +3,21 @@
 //! A scan tells how many bytes at the front of a slice belong to a class. Nothing here reads past its slice:
 //! vectors are loaded from array references only, and what is shorter than a vector is copied into one.
 //!
-//! [`Backend`] chooses the instruction set once, at run time. Code that scans a lot is written as a [`Work`],
+//! [`Backend`] chooses the instruction set once, at run time. Code that scans a lot is written as a `Work`,
 //! which is compiled for each of them, so that the scans inline into it.
 //!
-//! Read [`simd`] for what a backend does, [`swar`] for the one that every machine has; `avx2` and `sse42`
+//! Read `simd` for what a backend does, `swar` for the one that every machine has; `avx2` and `sse42`
 //! say the same in instructions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod room;
+pub(crate) mod fill;
 pub(crate) mod simd;
 #[cfg(target_arch = "x86_64")]
 mod sse42;
 mod swar;
 
 use core::sync::atomic::{AtomicU8, Ordering};
-pub(crate) use room::Room;
 pub(crate) use simd::{BLOCK_BYTES, LANE_BYTES, Lane, Simd, Work, block_stops, end_of, last_stops};
 
 /// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).

@@ -1,7 +1,5 @@
 //! What a set of vector instructions does for us, and the loops over it.
 
-use super::swar;
-
 /// Bytes that are classed at once.
 pub(crate) const LANE_BYTES: usize = 32;
 /// Bytes that are classed in one turn of a loop.
@@ -49,12 +47,6 @@ pub(crate) trait Work {
 pub(crate) trait Class {
     /// Which bytes are outside of it.
     fn stops<S: Simd>(simd: S, lane: &Lane) -> LaneMask;
-
-    /// The high bits of the bytes of a word that are outside.
-    fn word_stops(word: u64) -> u64;
-
-    /// Whether a byte is inside.
-    fn has(byte: u8) -> bool;
 }
 
 /// Bytes of field values.
@@ -65,16 +57,6 @@ impl Class for Value {
     fn stops<S: Simd>(simd: S, lane: &Lane) -> LaneMask {
         simd.value_stops(lane)
     }
-
-    #[inline(always)]
-    fn word_stops(word: u64) -> u64 {
-        swar::value_stops(word)
-    }
-
-    #[inline(always)]
-    fn has(byte: u8) -> bool {
-        super::is_value_byte(byte)
-    }
 }
 
 /// Bytes of request targets.
@@ -84,16 +66,6 @@ impl Class for Target {
     #[inline(always)]
     fn stops<S: Simd>(simd: S, lane: &Lane) -> LaneMask {
         simd.target_stops(lane)
-    }
-
-    #[inline(always)]
-    fn word_stops(word: u64) -> u64 {
-        swar::target_stops(word)
-    }
-
-    #[inline(always)]
-    fn has(byte: u8) -> bool {
-        super::is_target_byte(byte)
     }
 }
 
@@ -135,25 +107,35 @@ pub(crate) fn last_stops<S: Simd, C: Class>(simd: S, bytes: &[u8], at: usize) ->
         return block_stops::<S, C>(simd, block) >> (at + BLOCK_BYTES - bytes.len());
     }
     let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else {
-        return few_stops::<C>(bytes) >> at;
+        return few_stops::<S, C>(simd, bytes) >> at;
     };
     // Two lanes that overlap.
     let behind_first = (Mask::from(C::stops(simd, last)) << LANE_BYTES) >> (BLOCK_BYTES - bytes.len());
     (Mask::from(C::stops(simd, first)) | behind_first) >> at
 }
 
-/// [`last_stops`] for less than a lane in all.
-#[inline(never)]
-fn few_stops<C: Class>(bytes: &[u8]) -> Mask {
-    let Some(last) = bytes.last_chunk() else {
-        return bytes.iter().rev().fold(0, |mask, &byte| (mask << 1) | Mask::from(!C::has(byte)));
-    };
-    let (words, _) = bytes.as_chunks();
-    let mut mask = swar::pack(C::word_stops(u64::from_le_bytes(*last))) << (bytes.len() - 8);
-    for (index, word) in words.iter().enumerate() {
-        mask |= swar::pack(C::word_stops(u64::from_le_bytes(*word))) << (8 * index);
-    }
-    mask
+/// Which of `bytes`, which are fewer than a lane, are outside of class `C`.
+#[inline(always)]
+fn few_stops<S: Simd, C: Class>(simd: S, bytes: &[u8]) -> Mask {
+    let stops = stops_of_ends::<S, C, 16>(simd, bytes)
+        .or_else(|| stops_of_ends::<S, C, 8>(simd, bytes))
+        .or_else(|| stops_of_ends::<S, C, 4>(simd, bytes))
+        .or_else(|| stops_of_ends::<S, C, 2>(simd, bytes))
+        .or_else(|| stops_of_ends::<S, C, 1>(simd, bytes));
+    stops.unwrap_or(0)
+}
+
+/// [`few_stops`] for at least `N` and at most two times as many: the first and the last ones, which may overlap, side
+/// by side in one lane. (In their order they would be stored and loaded again, and the load wait for both stores.)
+#[inline(always)]
+fn stops_of_ends<S: Simd, C: Class, const N: usize>(simd: S, bytes: &[u8]) -> Option<Mask> {
+    let (first, last) = (bytes.first_chunk::<N>()?, bytes.last_chunk::<N>()?);
+    let mut lane = [0; LANE_BYTES];
+    lane[..N].copy_from_slice(first);
+    lane[N..2 * N].copy_from_slice(last);
+    let stops = Mask::from(C::stops(simd, &lane));
+    let ones = (1 << N) - 1;
+    Some((stops & ones) | (((stops >> N) & ones) << (bytes.len() - N)))
 }
 
 #[inline(always)]

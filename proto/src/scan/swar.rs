@@ -39,13 +39,13 @@ impl Simd for Swar {
 
 /// The high bit of each byte that may not stand in a field value.
 #[inline(always)]
-pub(super) fn value_stops(word: u64) -> u64 {
+fn value_stops(word: u64) -> u64 {
     (below(word, 0x20) & !equal(word, b'\t')) | equal(word, 0x7f)
 }
 
 /// The high bit of each byte that may not stand in a request target.
 #[inline(always)]
-pub(super) fn target_stops(word: u64) -> u64 {
+fn target_stops(word: u64) -> u64 {
     below(word, 0x21) | equal(word, b'#') | equal(word, 0x7f)
 }
 
@@ -68,7 +68,7 @@ fn below(word: u64, bound: u8) -> u64 {
 
 /// The high bits of the bytes as the low bits of a number, the first byte lowest.
 #[inline(always)]
-pub(super) fn pack(high_bits: u64) -> u64 {
+fn pack(high_bits: u64) -> u64 {
     (high_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 

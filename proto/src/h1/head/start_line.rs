@@ -57,24 +57,27 @@ impl StatusLine {
 /// Longest method; the registry's longest has 17 bytes (UPDATEREDIRECTREF).
 pub(super) const METHOD_BYTES_MAX: usize = 32;
 
-/// The request line at `at`, when it has a usual method, a target in origin-form and a version that we know,
-/// and the next line; everything else is left to [`request_line`].
+/// The request line from `at` to `end`, when it has a usual method, a target in origin-form, a version that we know,
+/// and CRLF behind it; everything else is left to [`request_line`].
 #[inline(always)]
 pub(super) fn plain_request_line<S: Simd>(
     simd: S,
     bytes: &[u8],
     at: usize,
+    end: usize,
     target_bytes_max: usize,
-) -> Option<(RequestLine, usize)> {
+) -> Option<RequestLine> {
     let (method, method_len) = plain_method(word(bytes, at)?)?;
     let method_end = at + method_len;
-    let target_end = end_of::<S, simd::Target>(simd, bytes, method_end + 1);
+    // ` HTTP/1.1`, whose last eight bytes and CRLF are looked at.
+    let target_end = end.checked_sub(9)?;
     let version = plain_version(word(bytes, target_end)?, word(bytes, target_end + 3)?)?;
-    if target_end - method_end > target_bytes_max {
+    let target_len = target_end.checked_sub(method_end + 1)?;
+    if target_len > target_bytes_max || end_of::<S, simd::Target>(simd, bytes, method_end + 1) != target_end {
         return None;
     }
     let path_at = method_end as u32 + 1;
-    let line = RequestLine {
+    Some(RequestLine {
         method,
         version,
         form: TargetForm::Origin,
@@ -83,14 +86,13 @@ pub(super) fn plain_request_line<S: Simd>(
         authority_at: path_at,
         path_at,
         target_end: target_end as u32,
-    };
-    Some((line, target_end + 11))
+    })
 }
 
-/// The status line at `at`, when it is of HTTP/1.1 and has a reason, and the next line; everything else is left
-/// to [`status_line`].
+/// The status line from `at` to `end`, when it is of HTTP/1.1 and has a reason, or at least the space before it, and
+/// CRLF behind it; everything else is left to [`status_line`]. Up to `end` there are bytes of values only.
 #[inline(always)]
-pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Option<(StatusLine, usize)> {
+pub(super) fn plain_status_line(bytes: &[u8], at: usize, end: usize) -> Option<StatusLine> {
     if word(bytes, at)? != u64::from_le_bytes(*b"HTTP/1.1") {
         return None;
     }
@@ -101,13 +103,11 @@ pub(super) fn plain_status_line<S: Simd>(simd: S, bytes: &[u8], at: usize) -> Op
     };
     let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
     let reason_at = at + 13;
-    let reason_end = end_of::<S, simd::Value>(simd, bytes, reason_at);
-    if bytes.get(reason_end..reason_end + 2) != Some(b"\r\n") {
+    if end < reason_at || bytes.get(end..end + 2) != Some(b"\r\n") {
         return None;
     }
-    let (reason_at, reason_end) = (reason_at as u32, reason_end as u32);
-    let line = StatusLine { version: Version::Http11, status: Status(code), reason_at, reason_end };
-    Some((line, reason_end as usize + 2))
+    let (reason_at, reason_end) = (reason_at as u32, end as u32);
+    Some(StatusLine { version: Version::Http11, status: Status(code), reason_at, reason_end })
 }
 
 /// The eight bytes from `at` on, if there are as many, the first one lowest: what is compared is compared at once.
