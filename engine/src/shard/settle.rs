@@ -121,8 +121,9 @@ impl<I: Io> Shard<I> {
         if is_over || (self.life == Life::Draining && slot.conn.undecoded_bytes() == 0) {
             return self.close_client(key, may_have_more);
         }
+        // Nothing is touched for its own sake: who settles this connection goes on to watch and time it, and a
+        // request that has already come touches what it sends to.
         self.relay_waiting(key);
-        self.touch(key);
     }
 
     /// Ends a client's connection so that it can read everything we sent: closed at once when it has sent
