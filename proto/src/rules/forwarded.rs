@@ -25,8 +25,13 @@ pub fn set_x_forwarded(fields: &mut Fields, hop: &Hop<'_>) {
     let client = hop.client_ip.unwrap_or("unknown").as_bytes();
     continue_list(fields, Name::XForwardedFor, client, hop.is_trusted);
     for (name, value) in [(Name::XForwardedProto, hop.scheme.as_bytes()), (Name::XForwardedHost, hop.host)] {
-        if !(hop.is_trusted && fields.has(name)) {
-            replace(fields, name, value);
+        if hop.is_trusted && fields.has(name) {
+            continue;
+        }
+        fields.remove(name);
+        // An HTTP/1.0 request may be for no host: then nothing is said, since an empty name is one to somebody.
+        if !value.is_empty() {
+            push(fields, name, &[value]);
         }
     }
 }
@@ -172,6 +177,7 @@ mod tests {
         set_x_forwarded(&mut said, &hop);
         set_forwarded(&mut said, &hop);
         assert_eq!(all(&said, Name::XForwardedFor), ["unknown"]);
+        assert!(!said.has(Name::XForwardedHost));
         assert_eq!(all(&said, Name::Forwarded), ["for=unknown;proto=https"]);
     }
 
