@@ -3,12 +3,12 @@
 use super::body::{BodyDecoder, BodyEncoder, Decoded, LengthBroken};
 use super::chunked::ChunkedLimits;
 use super::encode::{self, Options, Persistence, Plan};
-use super::head::{HeadLimits, RawRequest, RawResponse};
+use super::head::{FramingFields, HeadLimits, RawRequest, RawResponse};
 use super::input::{HeadReader, Input, Section};
 use crate::chunk::{Chunk, Pool, SendQueue};
-use crate::message::{Body, Method, Name, Part, RequestHead, Reset, ResponseHead, Version};
+use crate::message::{Body, Fields, Method, Name, Part, RequestHead, Reset, ResponseHead, Version};
 use crate::rules::framing::{self, FramingChecked};
-use crate::rules::hop_by_hop::Connection;
+use crate::rules::hop_by_hop::{self, Connection};
 use crate::rules::{Rule, host, upgrade};
 use std::rc::Rc;
 
@@ -116,6 +116,8 @@ struct Exchange {
     interim: u32,
     /// Whether a byte came since the request was sent; client role.
     is_response_begun: bool,
+    /// What the received head nominates, where trailers may follow it.
+    nominated: Box<[Box<[u8]>]>,
 }
 
 /// Whether another exchange may follow.
@@ -149,6 +151,7 @@ impl Exchange {
             switch: Switch::No,
             interim: 0,
             is_response_begun: false,
+            nominated: Box::default(),
         }
     }
 }
@@ -421,6 +424,7 @@ impl Codec {
             switch: asked_switch(raw),
             ..Exchange::new()
         };
+        self.note_nominated(raw.noted, &raw.fields, body);
         self.send = Send::Head;
         self.receive = BodyDecoder::new(body).map_or(Receive::End, Receive::Body);
         Ok(framing)
@@ -489,6 +493,7 @@ impl Codec {
         if is_connect || is_until_close || !is_response_reusable(raw) {
             self.exchange.reuse = Reuse::No;
         }
+        self.note_nominated(raw.noted, &raw.fields, framing.body());
         self.receive = BodyDecoder::new(framing.body()).map_or(Receive::End, Receive::Body);
     }
 
@@ -502,7 +507,8 @@ impl Codec {
                 self.receive = Receive::End;
                 Some(Part::Data(data))
             }
-            Ok(Decoded::Trailers(fields)) => {
+            Ok(Decoded::Trailers(mut fields)) => {
+                hop_by_hop::strip_nominated(&mut fields, &self.exchange.nominated);
                 self.receive = Receive::End;
                 Some(Part::Trailers(fields))
             }
@@ -513,6 +519,14 @@ impl Codec {
             Ok(Decoded::More) if !self.is_finished => None,
             Ok(Decoded::More) => self.on_body_cut(),
             Err(rule) => self.fail(Reset::Malformed(rule)),
+        }
+    }
+
+    /// `Connection` may name trailers too, and is long gone when they come.
+    #[inline]
+    fn note_nominated(&mut self, noted: FramingFields, fields: &Fields, body: Body) {
+        if body == Body::Streamed && noted.has(Name::Connection) {
+            self.exchange.nominated = hop_by_hop::nominated(fields);
         }
     }
 

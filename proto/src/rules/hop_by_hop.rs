@@ -115,6 +115,20 @@ pub fn takes_trailers(fields: &Fields) -> bool {
     fields.get_all(Name::Te).any(|value| list::elements(value).any(is_trailers))
 }
 
+/// The names that the `Connection` fields of a head nominate, so that they can be removed from its trailers as well
+/// (RFC 9110 section 7.6.1). No more than the limit: a head with more is refused where it is stripped.
+#[cold]
+pub fn nominated(fields: &Fields) -> Box<[Box<[u8]>]> {
+    let elements = fields.get_all(Name::Connection).flat_map(list::elements);
+    let names = elements.filter(|element| Connection::option(element) == 0);
+    names.take(NOMINATIONS_MAX).map(Into::into).collect()
+}
+
+/// Removes from a trailer section what its head nominated.
+pub fn strip_nominated(fields: &mut Fields, names: &[Box<[u8]>]) {
+    names.iter().for_each(|name| fields.remove_named(name));
+}
+
 /// What happens to a nominated field that is protected.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Protected {
@@ -299,6 +313,17 @@ mod tests {
         ]);
         strip_trailers(&mut all);
         assert_eq!(names(&all), ["X-Checksum", "grpc-status"]);
+    }
+
+    #[test]
+    fn b15_nominated_trailers_are_removed() {
+        let head = fields(&[("Connection", "TE, X-Sum"), ("connection", "close,Other")]);
+        let mut all = fields(&[("x-sum", "1"), ("X-Time", "2"), ("OTHER", "3"), ("X-Sum", "4")]);
+        strip_nominated(&mut all, &nominated(&head));
+        assert_eq!(names(&all), ["X-Time"]);
+        assert!(nominated(&fields(&[("Connection", "close, keep-alive, TE")])).is_empty());
+        let many = (0..2 * NOMINATIONS_MAX).map(|n| format!("x{n}")).collect::<Vec<_>>().join(",");
+        assert_eq!(nominated(&fields(&[("Connection", &many)])).len(), NOMINATIONS_MAX);
     }
 
     #[test]
