@@ -47,11 +47,11 @@ impl Exchange {
     pub fn on_connected(&mut self, connected: Connected<'_>, env: &mut Env<'_>) {
         let State::Attempting { .. } = self.state else { return };
         self.facts.times.connected = Some(env.now);
-        let Some(head) = &mut self.request else {
+        if self.request.is_none() {
             self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
             return;
-        };
-        super::request::complete_host(head, connected.text);
+        }
+        self.complete_host(connected.text);
         env.actions.push_back(Action::Forward);
         let request = self.send_again(env);
         self.state =

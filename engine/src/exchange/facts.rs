@@ -2,6 +2,7 @@
 
 use crate::observe::RequestId;
 use crate::time::Instant;
+use ringway_proto::chunk::Chunk;
 use std::rc::Rc;
 
 /// What is known of the client's connection; the same for all its exchanges.
@@ -28,6 +29,8 @@ pub struct Facts {
     pub number: u64,
     /// The request id.
     pub id: Id,
+    /// The host and port that were asked for, whatever was sent on; empty where none was.
+    pub host: Chunk,
     /// When things happened.
     pub times: Times,
     /// How much moved.

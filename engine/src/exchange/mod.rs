@@ -112,6 +112,8 @@ pub struct Exchange {
     request: Option<RequestHead>,
     route: Option<crate::route::RouteIndex>,
     rule: Option<Rule>,
+    /// The client named no host, and the endpoint's stands in its place.
+    is_host_ours: bool,
     expect: state::Expect,
     replay: Replay,
     /// Endpoints of the cluster that were tried.

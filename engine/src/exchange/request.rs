@@ -8,7 +8,7 @@ use crate::phase::fields::apply;
 use crate::route::NoRoute;
 use crate::snapshot;
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Method, Name, Part, RequestHead, Reset, TargetForm, Version};
+use ringway_proto::message::{Fields, Method, Name, Part, RequestHead, Reset, TargetForm};
 use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, max_forwards, upgrade};
 use std::rc::Rc;
 
@@ -23,6 +23,7 @@ impl Exchange {
     ) -> Self {
         let id = request_id(&head, &downstream, ids);
         let mut exchange = Self::new(downstream, number, id, env);
+        exchange.facts.host = head.authority_chunk();
         exchange.request = Some(head);
         if let Err(refusal) = exchange.run_request_phases(env) {
             exchange.refuse(refusal, env);
@@ -71,7 +72,8 @@ impl Exchange {
             endpoint: None,
             attempts: 0,
             status: None,
-            facts: Facts { downstream, number, id, times, traffic: Traffic::default() },
+            is_host_ours: false,
+            facts: Facts { downstream, number, id, host: Chunk::EMPTY, times, traffic: Traffic::default() },
         }
     }
 
@@ -124,11 +126,10 @@ impl Exchange {
         }
         to_origin_form(head)?;
         let downstream = &self.facts.downstream;
-        let authority = head.authority_chunk();
         let hop = forwarded::Hop {
             client_ip: (downstream.port != 0).then_some(&*downstream.address),
             scheme: downstream.scheme,
-            host: &authority,
+            host: &self.facts.host,
             is_trusted: downstream.is_trusted,
         };
         forwarded::set_x_forwarded(&mut head.fields, &hop);
@@ -141,6 +142,18 @@ impl Exchange {
         set(&mut head.fields, Name::XRequestId, &self.facts.id)?;
         apply(&route.request_edits, &mut head.fields);
         Ok(())
+    }
+
+    /// HTTP/1.0 clients may leave out `Host`; what we send is HTTP/1.1 and needs it (RFC 9112 section 3.2). Another
+    /// attempt names another endpoint.
+    pub(super) fn complete_host(&mut self, endpoint: &str) {
+        let Some(head) = &mut self.request else { return };
+        self.is_host_ours |= !head.fields.has(Name::Host);
+        if self.is_host_ours {
+            let host = if endpoint.starts_with("unix:") { "localhost" } else { endpoint };
+            let is_set = head.fields.replace(Name::Host, host.as_bytes());
+            debug_assert!(is_set.is_ok());
+        }
     }
 
     pub(super) fn on_request_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
@@ -260,13 +273,4 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), Refusal> {
 
 fn set(fields: &mut Fields, name: Name, value: &[u8]) -> Result<(), Refusal> {
     fields.replace(name, value).map_err(|_| Refusal::Outcome(Outcome::Internal))
-}
-
-/// HTTP/1.0 clients may leave out `Host`; what we send is HTTP/1.1 and needs it (RFC 9112 section 3.2).
-pub(super) fn complete_host(head: &mut RequestHead, endpoint: &str) {
-    if !head.fields.has(Name::Host) {
-        let host = if endpoint.starts_with("unix:") { "localhost" } else { endpoint };
-        let is_set = head.fields.append(b"host", host.as_bytes());
-        debug_assert!(is_set.is_ok() && head.version == Version::Http10);
-    }
 }

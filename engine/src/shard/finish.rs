@@ -50,7 +50,7 @@ impl<I: Io> Shard<I> {
             peer: &facts.downstream.address,
             method: head.map_or(b"-", |head| head.method_bytes()),
             target: head.map_or(b"-", |head| head.received_target()),
-            host: head.map(|head| head.authority()),
+            host: head.map(|_| &*facts.host),
             protocol: match head.map(|head| head.version) {
                 None => "-",
                 Some(Version::Http10) => "HTTP/1.0",
