@@ -7,6 +7,7 @@ mod drain;
 mod early;
 mod errors;
 mod expect;
+mod forwarding;
 mod framing;
 mod interim;
 mod keepalive;
