@@ -2,6 +2,7 @@
 
 mod world;
 
+mod access_log;
 mod backpressure;
 mod drain;
 mod early;
@@ -9,8 +10,10 @@ mod errors;
 mod expect;
 mod forwarding;
 mod framing;
+mod http10;
 mod interim;
 mod keepalive;
+mod limits;
 mod methods;
 mod pipelining;
 mod retries;
