@@ -1,6 +1,6 @@
 //! A configuration as one shard uses it: built once, never changed, replaced as a whole.
 
-use crate::limits::INTERIM_RESPONSES_MAX;
+use crate::limits::{DEFAULT_NAME_PASSES_MAX, INTERIM_RESPONSES_MAX};
 use crate::route::{RouteIndex, Table};
 use crate::settings::{self, Settings};
 use ringway_proto::h1::CodecLimits;
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub client_limits: Rc<CodecLimits>,
     /// Our name in `Via`.
     pub via: Box<str>,
+    /// How often a request may have passed a proxy of that name before it is a loop.
+    pub passes_max: usize,
     sites: Vec<Vec<Route>>,
 }
 
@@ -88,6 +90,9 @@ impl Snapshot {
             server_limits: Rc::new(server),
             client_limits: Rc::new(client),
             via,
+            // A name that somebody chose is this proxy's own. The default one is every ringway's: a chain of them
+            // is no loop, but an endless one still ends.
+            passes_max: if settings.forwarding.via.is_some() { 1 } else { DEFAULT_NAME_PASSES_MAX },
             sites: sites.collect(),
             settings,
         }

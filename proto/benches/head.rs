@@ -4,6 +4,11 @@
 //! list allocated and freed); httparse makes its slices in a stack array that is not initialised first.
 //!
 //! `cargo bench -p ringway-proto --bench head [-- [--instructions] [NAME]]`
+//!
+//! 2026-11-23, AMD EPYC (family 26), AVX2, httparse 1.10.1; httparse / ringway in time (in instructions): Chrome
+//! 1.5 (1.5), Firefox 1.4 (1.5), Safari 1.4 (1.3), CDN 1.8 (1.5), responses 1.0 to 1.6 (1.2 to 1.5); curl 0.8 (1.0)
+//! and wrk 0.6 (0.7), where allocation and the assembled request weigh most; long cookies 2.9 (0.7). Byte by byte 18
+//! (16). Scans alone 2.4 to 13 (1.6 to 4.3).
 
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 

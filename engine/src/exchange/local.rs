@@ -101,6 +101,8 @@ impl Exchange {
         let rest = match outcome {
             // Who took too long for the content is not waited for again, and is told so (RFC 9110 section 15.5.9).
             Outcome::BodyTimeout => Rest::Unwelcome,
+            // Nobody knows where a malformed request ends; one with an expectation of its own is whole.
+            Outcome::Malformed if self.rule.is_none_or(|rule| rule.status() != 417) => Rest::Unwelcome,
             _ => self.rest_of_request(),
         };
         if rest == Rest::Unwelcome {
@@ -130,8 +132,6 @@ impl Exchange {
             // The client holds its content back for a 100 that will not come, and may or may not send it.
             _ if self.expect == Expect::Forwarded => Rest::Unwelcome,
             Body::Length(length) if length > DISCARD_BYTES_MAX => Rest::Unwelcome,
-            // Nobody knows where a malformed request ends.
-            _ if matches!(self.rule, Some(rule) if rule.status() != 417) => Rest::Unwelcome,
             _ => Rest::Discard,
         }
     }

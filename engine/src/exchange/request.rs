@@ -83,7 +83,7 @@ impl Exchange {
         if head.method == Method::Connect {
             return Err(Refusal::Outcome(Outcome::MethodRefused));
         }
-        if forwarded::is_loop(&head.fields, &self.snapshot.via) {
+        if forwarded::passes(&head.fields, &self.snapshot.via) >= self.snapshot.passes_max {
             return Err(Refusal::Outcome(Outcome::LoopDetected));
         }
         let index = self.snapshot.table.find(head.authority(), head.path(), head.method_bytes())?;

@@ -52,6 +52,7 @@ fn via_has_the_configured_name_both_ways() {
 #[test]
 fn b14_a_request_that_was_here_before_is_508() {
     scenario(|w| {
+        w.settings(|settings| settings.forwarding.via = Some("ringway".into()));
         w.origin().on("GET /").ok("");
         let c = w.client();
         c.request("GET", "/", "Via: 1.0 fred, HTTP/1.1 RINGWAY (edge)\r\n", "");
@@ -59,6 +60,19 @@ fn b14_a_request_that_was_here_before_is_508() {
         w.origin().expect_connections(0);
         c.request("GET", "/", "Via: 1.1 ringway2, 1.1 not-ringway (ringway)\r\n", "").expect_ok("");
         w.expect_outcomes(&["loop_detected", "complete"]);
+    });
+}
+
+#[test]
+fn b14_a_chain_of_proxies_without_names_is_no_loop_until_it_is_long() {
+    scenario(|w| {
+        w.origin().on("GET /").ok("");
+        let c = w.client();
+        c.request("GET", "/", "Via: 1.1 ringway, 1.1 ringway\r\nVia: 1.1 ringway\r\n", "").expect_ok("");
+        w.origin().expect_requests(1);
+        let four = "Via: 1.1 ringway, 1.1 ringway, 1.1 ringway, 1.1 ringway\r\n";
+        c.request("GET", "/", four, "").expect_status(508);
+        w.origin().expect_requests(1);
     });
 }
 

@@ -164,7 +164,8 @@ impl World {
         while let Some(message) = self.users[index].reader.messages.get(self.users[index].seen) {
             let user = &self.users[index];
             let is_last = user.seen + 1 == user.reader.messages.len();
-            if !message.is_complete && !(is_over && is_last && !user.reader.is_in_head()) {
+            let may_be_cut = is_over && is_last && !user.reader.is_in_head();
+            if !message.is_complete && !may_be_cut {
                 break;
             }
             let message = message.clone();
@@ -293,7 +294,7 @@ impl World {
 
     /// Users that still wait at the end of everything; in the end nobody may.
     pub(crate) fn check_users(&self) {
-        for user in self.users.iter().filter(|user| user.is_open) {
+        if let Some(user) = self.users.iter().find(|user| user.is_open) {
             panic!("a user waits for ever: {:?}", user.sent.get(user.answered));
         }
     }

@@ -35,9 +35,8 @@ fn unfinished_work_has_an_owner() {
         marks.iter().any(|mark| {
             line.match_indices(mark).any(|(at, _)| {
                 let (before, after) = (&line[..at], &line[at + mark.len()..]);
-                !is_word(before.chars().next_back())
-                    && !is_word(after.chars().next())
-                    && !(after.starts_with('(') && !after.starts_with("()"))
+                let has_owner = after.starts_with('(') && !after.starts_with("()");
+                !is_word(before.chars().next_back()) && !is_word(after.chars().next()) && !has_owner
             })
         })
     });

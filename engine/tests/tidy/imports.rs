@@ -449,7 +449,7 @@ fn resolve(path: &[String], here: &[String]) -> Option<String> {
 fn paths_are_found_wherever_they_stand() {
     let text = "use super::{a::{self, B}, c as d}; pub(crate) use crate::e::*; fn f() -> impl G + use<'_> { \
                 ringway_proto::h::<I>::j(std::net::K::new()); } mod m { use super::super::n::O; fn p() { q.r::s(); } }";
-    let source = Source::parse("engine/src/x/y.rs".into(), text.into());
+    let source = Source::parse("engine/src/x/y.rs".into(), text);
     let paths: Vec<String> = imports(&source).into_iter().map(|import| import.path).collect();
     let expected =
         "engine::x::a engine::x::a::B engine::x::c engine::e proto::h std::net::K::new engine::x::n::O";

@@ -18,7 +18,6 @@ pub(crate) struct Token {
 pub(crate) struct Source {
     /// Its path from the repository's root.
     pub(crate) path: String,
-    pub(crate) text: String,
     /// Everything.
     pub(crate) tokens: Vec<Token>,
     /// Everything that is not only there for tests.
@@ -79,14 +78,14 @@ pub(crate) fn sources() -> Vec<Source> {
 impl Source {
     fn read(path: String) -> Self {
         let text = read(&path);
-        Self::parse(path, text)
+        Self::parse(path, &text)
     }
 
-    pub(crate) fn parse(path: String, text: String) -> Self {
-        let tokens = tokenize(&text);
-        let mods = mods(&tokens, &text);
+    pub(crate) fn parse(path: String, text: &str) -> Self {
+        let tokens = tokenize(text);
+        let mods = mods(&tokens, text);
         let code = without_tests(&tokens);
-        Self { path, text, tokens, code, mods }
+        Self { path, tokens, code, mods }
     }
 
     /// The modules from the crate's name down: `["engine", "io", "pump"]`.
@@ -120,12 +119,15 @@ fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     // Fuzz targets, and the study of hooks, lie in a crate inside of a crate.
     let parts = if matches!(parts.get(1), Some(&("fuzz" | "hooks"))) { &parts[1..] } else { &parts[..] };
-    match parts {
-        [_, "build.rs"] | [_, "src", "main.rs" | "lib.rs"] => true,
-        [_, "src", "bin", _] | [_, "tests" | "benches" | "examples" | "fuzz_targets", _] => true,
-        [_, "tests" | "benches" | "examples", _, "main.rs"] | [_, "src", "bin", _, "main.rs"] => true,
-        _ => false,
-    }
+    matches!(
+        parts,
+        [_, "build.rs"]
+            | [_, "src", "main.rs" | "lib.rs"]
+            | [_, "src", "bin", _]
+            | [_, "src", "bin", _, "main.rs"]
+            | [_, "tests" | "benches" | "examples" | "fuzz_targets", _]
+            | [_, "tests" | "benches" | "examples", _, "main.rs"]
+    )
 }
 
 fn follow(source: &Source, is_test: bool, sources: &[Source], reached: &mut Reached) {
@@ -357,7 +359,7 @@ fn a_file_is_cut_into_words() {
 #[test]
 fn what_is_only_for_tests_is_set_apart() {
     let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\n#[x(y)]\nmod c { use d; }\n#[path = \"../z.rs\"]\nmod e;";
-    let source = Source::parse("engine/src/lib.rs".into(), text.into());
+    let source = Source::parse("engine/src/lib.rs".into(), text);
     let code: Vec<&str> = source.code.iter().map(|token| token.text.as_str()).collect();
     assert_eq!(code.join(" "), "mod a ; # [ path = ] mod e ;");
     let mods: Vec<_> = source.mods.iter().map(|m| (m.name.as_str(), m.is_test, m.path.as_deref())).collect();

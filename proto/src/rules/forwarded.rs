@@ -65,13 +65,14 @@ pub fn append_via(fields: &mut Fields, received: Version, name: &str) {
     push(fields, Name::Via, &[version.as_bytes(), name.as_bytes()]);
 }
 
-/// Whether `Via` says that the message came through the proxy of this name already (RFC 9110 section 7.6).
-pub fn is_loop(fields: &Fields, name: &str) -> bool {
-    let is_us = |element: &[u8]| {
+/// How often `Via` says that the message came through a proxy of this name already: what ends an endless loop
+/// (RFC 9110 section 7.6).
+pub fn passes(fields: &Fields, name: &str) -> usize {
+    let is_us = |element: &&[u8]| {
         let mut words = element.split(|&byte| byte == b' ' || byte == b'\t').filter(|word| !word.is_empty());
         words.nth(1).is_some_and(|received_by| received_by.eq_ignore_ascii_case(name.as_bytes()))
     };
-    fields.get_all(Name::Via).any(|value| list::elements(value).any(is_us))
+    fields.get_all(Name::Via).map(|value| list::elements(value).filter(is_us).count()).sum()
 }
 
 /// Appends `element` to the list that is there, all lines joined, or replaces it.
@@ -193,9 +194,9 @@ mod tests {
     fn b14_a_loop_is_seen_in_via() {
         let said =
             fields(&[("Via", "1.0 fred, HTTP/1.1  Edge-1 (comment)"), ("Via", "2.0 p.example.net:80")]);
-        assert!(is_loop(&said, "edge-1"));
-        assert!(is_loop(&said, "p.example.net:80"));
-        assert!(!is_loop(&said, "edge"));
-        assert!(!is_loop(&Fields::default(), "edge-1"));
+        assert_eq!(passes(&said, "edge-1"), 1);
+        assert_eq!(passes(&said, "p.example.net:80"), 1);
+        assert_eq!(passes(&said, "edge"), 0);
+        assert_eq!(passes(&Fields::default(), "edge-1"), 0);
     }
 }

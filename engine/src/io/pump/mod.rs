@@ -184,10 +184,11 @@ impl Core {
     /// A connection's bytes are there.
     fn on_readable(&self, key: ConnKey) {
         let is_unsettled = self.turn(Some(key), |shard, now| shard.on_readable_of_many(now, key));
-        if is_unsettled == Some(true) && !self.settler.is_due.replace(true) {
-            if let Some(task) = self.settler.task.borrow_mut().take() {
-                task.wake();
-            }
+        if is_unsettled == Some(true)
+            && !self.settler.is_due.replace(true)
+            && let Some(task) = self.settler.task.borrow_mut().take()
+        {
+            task.wake();
         }
     }
 
