@@ -348,3 +348,59 @@ fn raw_client(w: &World) -> crate::world::Client {
 fn describes(record: &Record, expected: &[(&str, &str)]) {
     expected.iter().for_each(|(key, value)| _ = record.expect(key, value));
 }
+
+#[test]
+fn a_value_that_could_forge_a_line_is_escaped() {
+    scenario(|w| {
+        w.origin().on("*").ok("");
+        w.client().request("GET", "/", "User-Agent: a\"b\\c\td\r\n", "").expect_ok("");
+        let record = w.last_record();
+        assert!(record.text("user_agent").starts_with("a\"b\\c"), "{record:?}");
+    });
+}
+
+#[test]
+fn counters_say_the_same_as_the_log() {
+    scenario(|w| {
+        w.origin().on("GET /bad").reply("nonsense\r\n\r\n").close();
+        w.origin().on("*").ok("fine");
+        let c = w.client();
+        c.get("/1").expect_ok("fine").get("/bad").expect_status(502).expect_body("502 Bad Gateway\n");
+        c.get("/2")
+            .expect_ok("fine")
+            .send("NONSENSE\r\n\r\n")
+            .expect_status(400)
+            .expect_body("400 Bad Request\n");
+        c.expect_closed().close();
+        w.expect_outcomes(&["complete", "upstream_malformed", "complete", "malformed"]);
+        w.expect_counter("requests", 4).expect_counter("responses_2xx", 2).expect_counter("responses_4xx", 1);
+        w.expect_counter("responses_5xx", 1).expect_counter("outcome_complete", 2);
+        w.expect_counter("downstream_accepted", 1).expect_counter("downstream_active", 0);
+    });
+}
+
+#[test]
+fn bytes_are_counted_on_all_four_sides() {
+    calm(|w| {
+        w.origin().on("*").ok("hello");
+        w.client().post("/", "abc").expect_ok("hello");
+        w.settle();
+        let request = "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\nabc";
+        w.expect_counter("downstream_received_bytes", request.len() as u64);
+        let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        w.expect_counter("upstream_received_bytes", reply.len() as u64);
+    });
+}
+
+#[test]
+fn a_cut_answer_is_logged_with_the_status_that_went_out_and_the_bytes_that_did() {
+    scenario(|w| {
+        w.origin()
+            .on("*")
+            .reply("HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\r\nabc")
+            .wait("1s")
+            .close();
+        w.client().get("/").expect_status(206).expect_body("abc").expect_aborted();
+        w.last_record().expect("status", "206").expect("outcome", "upstream_truncated").expect("sent", "3");
+    });
+}

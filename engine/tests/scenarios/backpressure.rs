@@ -248,3 +248,68 @@ fn holds_little(w: &World) {
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
+
+#[test]
+fn a_hundred_clients_that_do_not_read_hold_a_hundred_times_that() {
+    calm(|w| {
+        w.origin().on("*").ok("x".repeat(2_000_000));
+        let clients: Vec<_> = (0..100).map(|_| w.client()).collect();
+        clients.iter().for_each(|c| _ = c.stop_reading().get("/"));
+        w.after("10s");
+        assert!(w.held_bytes() < 100 * PAUSED_BYTES, "{}", w.held_bytes());
+        clients.iter().for_each(|c| _ = c.reset());
+        w.settle();
+        assert_eq!(w.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn full_duplex_through_small_buffers_does_not_lock_up() {
+    calm(|w| {
+        w.conditions(|conditions| conditions.buffer_bytes = 3000);
+        w.origin().on("*").early().reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").echo();
+        let c = w.client();
+        let content = "0123456789".repeat(50_000);
+        c.post("/", &content).expect_ok(&content).expect_kept_alive();
+    });
+}
+
+#[test]
+fn slow_and_torn_in_both_directions_everything_arrives() {
+    scenario(|w| {
+        w.conditions(|conditions| conditions.buffer_bytes = 500);
+        let content: String = (0..500).map(|n| format!("{n:010}")).collect();
+        w.origin().on("*").ok(&content);
+        w.client().post("/", &content).expect_ok(&content).expect_kept_alive();
+        w.origin().last().expect_body(&content);
+    });
+}
+
+#[test]
+fn an_early_answer_comes_down_while_the_upload_is_stuck() {
+    calm(|w| {
+        w.origin().on("*").early().stop_reading().ok("early").hang();
+        let c = w.client();
+        c.post("/", "x".repeat(5_000_000)).expect_ok("early");
+        assert!(w.now().as_secs() < 2);
+        c.close();
+    });
+}
+
+#[test]
+fn what_an_early_answer_leaves_of_a_large_upload_is_dropped_up_to_a_bound() {
+    calm(|w| {
+        w.origin().on("POST /").early().ok("early").hang();
+        w.origin().on("GET /next").ok("next");
+        let c = w.client();
+        c.post("/", "x".repeat(900_000)).get("/next").expect_ok("early").expect_ok("next");
+        let c = w.client();
+        c.post("/", "x".repeat(1_200_000))
+            .expect_ok("early")
+            .expect_header("Connection", "close")
+            .expect_over();
+    });
+}
+
+/// What one paused exchange may hold: both queues at their high mark with a receive on top, and change.
+const PAUSED_BYTES: usize = 3 * 140 * 1024;

@@ -2,6 +2,7 @@
 
 use crate::world::{World, calm, scenario};
 use ringway_engine::settings::{Address, TcpListener};
+use std::time::Duration;
 
 const ASK: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -244,4 +245,60 @@ fn a_stop_cuts_everything_at_once() {
 fn is_empty(w: &World) {
     w.settle();
     assert_eq!((w.connections(), w.held_bytes()), (0, 0));
+}
+
+#[test]
+fn new_clients_are_refused() {
+    scenario(|w| {
+        w.origin().on("*").wait("5s").ok("fine");
+        let running = w.client();
+        running.get("/");
+        w.settle();
+        w.drain("30s");
+        w.client().get("/").expect_no_response();
+        running.expect_ok("fine");
+    });
+}
+
+#[test]
+fn requests_behind_the_one_that_runs_are_not_begun() {
+    scenario(|w| {
+        w.origin().on("*").wait("2s").ok("fine");
+        let c = w.client();
+        c.get("/1").get("/2");
+        w.settle();
+        w.drain("30s");
+        c.expect_ok("fine").expect_header("Connection", "close").expect_closed();
+        w.origin().expect_requests(1);
+    });
+}
+
+#[test]
+fn when_nothing_is_left_the_shard_stops_before_its_deadline() {
+    scenario(|w| {
+        w.origin().on("*").wait("2s").ok("fine");
+        let c = w.client();
+        c.get("/");
+        w.settle();
+        w.drain("1h");
+        c.expect_ok("fine").expect_closed();
+        c.close();
+        w.settle();
+        assert_eq!(w.connections(), 0);
+        assert!(w.now() < Duration::from_secs(4));
+    });
+}
+
+#[test]
+fn origin_connections_are_told_that_they_are_not_used_again() {
+    scenario(|w| {
+        w.origin().on("*").ok("fine");
+        let c = w.client();
+        c.send("GET / HTTP/1.1\r\nHost");
+        w.settle();
+        w.drain("30s");
+        c.send(": a\r\n\r\n").expect_ok("fine").expect_closed();
+        w.origin().last().expect_header("Connection", "close");
+        w.origin().expect_end(0, Some("finished"));
+    });
 }

@@ -375,3 +375,13 @@ fn lines(message: &Message) -> Vec<String> {
 fn request_id(message: &Message) -> String {
     message.get("X-Request-Id").expect("there is one id").into()
 }
+
+#[test]
+fn crlf_in_a_target_stays_encoded() {
+    scenario(|w| {
+        w.origin().on("*").ok("");
+        let target = "/x%0d%0aX-Injected:%201%0d%0a%0d%0aGET%20/%20HTTP/1.1";
+        w.client().get(target).expect_ok("");
+        w.origin().expect_requests(1).last().expect_line(&format!("GET {target} HTTP/1.1"));
+    });
+}

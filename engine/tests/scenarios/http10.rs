@@ -159,3 +159,28 @@ fn content_that_ends_with_the_connection_does_so_for_an_old_client() {
         c.expect_header("Connection", "close").expect_closed();
     });
 }
+
+#[test]
+fn several_requests_of_http10_at_once_are_answered_once() {
+    scenario(|w| {
+        w.origin().on("*").ok("hello");
+        let c = w.client();
+        c.send("GET /1 HTTP/1.0\r\nHost: a\r\n\r\nGET /2 HTTP/1.0\r\nHost: a\r\n\r\n")
+            .expect_ok("hello")
+            .expect_closed();
+        w.origin().expect_requests(1);
+    });
+}
+
+#[test]
+fn an_http10_client_may_ask_for_the_head_alone() {
+    scenario(|w| {
+        w.origin().on("HEAD /").reply("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        let c = w.client();
+        c.asks("HEAD")
+            .send("HEAD / HTTP/1.0\r\nHost: a\r\n\r\n")
+            .expect_ok("")
+            .expect_header("Content-Length", "5");
+        c.expect_closed();
+    });
+}

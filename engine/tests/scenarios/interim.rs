@@ -164,3 +164,46 @@ fn an_interim_response_during_an_upload_does_not_end_it() {
         w.origin().last().expect_body("helloworld");
     });
 }
+
+#[test]
+fn an_origin_that_hangs_behind_an_interim_response_is_a_504() {
+    scenario(|w| {
+        w.origin().on("GET /").reply("HTTP/1.1 103 Early Hints\r\n\r\n").hang();
+        w.client().get("/").expect_status(103).expect_status(504).expect_body("504 Gateway Timeout\n");
+        assert!(w.now().as_secs() <= 31);
+    });
+}
+
+#[test]
+fn interim_and_final_response_may_come_in_one_piece() {
+    scenario(|w| {
+        let reply = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\
+                     Content-Length: 2\r\n\r\nok";
+        w.origin().on("GET /").reply(reply);
+        w.client().get("/").expect_status(102).expect_status(103).expect_ok("ok").expect_kept_alive();
+    });
+}
+
+#[test]
+fn interim_responses_are_not_the_status_that_is_logged() {
+    scenario(|w| {
+        w.origin().on("GET /").reply("HTTP/1.1 103 Early Hints\r\n\r\n").ok("fine");
+        w.client().get("/").expect_status(103).expect_ok("fine");
+        w.last_record().expect("status", "200");
+        w.expect_counter("responses_2xx", 1).expect_counter("responses_1xx", 0);
+    });
+}
+
+#[test]
+fn an_interim_response_behind_the_final_one_is_nobodys() {
+    scenario(|w| {
+        let reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 103 Early Hints\r\n\r\n";
+        w.origin().on("GET /").reply(reply);
+        w.origin().on("GET /next").ok("next");
+        let c = w.client();
+        c.get("/").expect_ok("ok");
+        w.settle();
+        c.get("/next").expect_ok("next");
+        w.origin().expect_connections(2);
+    });
+}

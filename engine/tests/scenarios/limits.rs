@@ -120,3 +120,82 @@ fn an_early_error_reaches_a_client_that_is_still_sending() {
         w.expect_outcomes(&["malformed"]);
     });
 }
+
+#[test]
+fn a_large_head_passes_when_it_is_allowed() {
+    scenario(|w| {
+        w.origin().on("*").ok("fine");
+        let value = "v".repeat(30_000);
+        let c = w.client();
+        c.request("GET", "/", &format!("X-Large: {value}\r\n"), "").expect_ok("fine").expect_kept_alive();
+        w.origin().last().expect_header("X-Large", &value);
+    });
+}
+
+#[test]
+fn a_large_head_of_an_answer_passes_when_it_is_allowed() {
+    scenario(|w| {
+        let value = "v".repeat(30_000);
+        w.origin()
+            .on("*")
+            .reply(format!("HTTP/1.1 200 OK\r\nX-Large: {value}\r\nContent-Length: 2\r\n\r\nok"));
+        w.client().get("/").expect_ok("ok").expect_header("X-Large", &value).expect_kept_alive();
+    });
+}
+
+#[test]
+fn a_long_target_passes_when_it_is_allowed() {
+    scenario(|w| {
+        w.origin().on("*").ok("fine");
+        let target = format!("/{}", "t".repeat(15_000));
+        w.client().get(&target).expect_ok("fine");
+        w.origin().last().expect_line(&format!("GET {target} HTTP/1.1"));
+        w.last_record().expect("target", &target);
+    });
+}
+
+#[test]
+fn chunk_extensions_are_bounded() {
+    calm(|w| {
+        w.origin().on("*").hang();
+        let c = w.client();
+        let endless = format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(10_000));
+        c.request("POST", "/", "Transfer-Encoding: chunked\r\n", endless).expect_status(400);
+        c.expect_body("400 Bad Request\n").expect_over();
+        w.expect_outcomes(&["malformed"]);
+    });
+}
+
+#[test]
+fn many_small_extensions_are_bounded_too() {
+    calm(|w| {
+        w.origin().on("*").hang();
+        let c = w.client();
+        let chunks = format!("1;{}\r\nx\r\n", "e".repeat(500)).repeat(1000);
+        c.request("POST", "/", "Transfer-Encoding: chunked\r\n", chunks).expect_status(400);
+        c.expect_body("400 Bad Request\n").expect_over();
+        w.last_record().expect("rule", "chunk_extension");
+    });
+}
+
+#[test]
+fn a_thousand_idle_clients_hold_no_buffers() {
+    calm(|w| {
+        w.origin().on("*").ok("fine");
+        let clients: Vec<_> = (0..1000).map(|_| w.client()).collect();
+        clients.iter().for_each(|c| _ = c.get("/").expect_ok("fine"));
+        w.settle();
+        assert_eq!(w.held_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_thousand_begun_heads_hold_little() {
+    calm(|w| {
+        let clients: Vec<_> = (0..1000).map(|_| w.client()).collect();
+        clients.iter().for_each(|c| _ = c.send("GET / HTTP/1.1\r\nHost: "));
+        w.settle();
+        assert!(w.held_bytes() <= 1000 * 4096, "{}", w.held_bytes());
+        clients.iter().for_each(|c| _ = c.expect_status(408).expect_body("408 Request Timeout\n"));
+    });
+}

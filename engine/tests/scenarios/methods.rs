@@ -193,3 +193,50 @@ fn methods_with_content_say_when_they_have_none_and_others_do_not() {
         w.origin().last().expect_header("Content-Length", "0");
     });
 }
+
+#[test]
+fn a_head_is_forwarded_as_a_head() {
+    scenario(|w| {
+        w.origin().on("HEAD /x").ok("");
+        w.client().head("/x").expect_ok("");
+        w.origin().last().expect_line("HEAD /x HTTP/1.1");
+    });
+}
+
+#[test]
+fn options_of_the_whole_server_goes_up_as_it_is() {
+    scenario(|w| {
+        w.origin().on("OPTIONS *").reply("HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n");
+        w.client().request("OPTIONS", "*", "", "").expect_status(204).expect_header("Allow", "GET");
+    });
+}
+
+#[test]
+fn a10_an_absolute_options_without_a_path_goes_up_as_an_asterisk() {
+    scenario(|w| {
+        w.origin().on("*").ok("");
+        let c = w.client();
+        c.request("OPTIONS", "http://example.com", "", "").expect_ok("");
+        w.origin().last().expect_line("OPTIONS * HTTP/1.1").expect_header("Host", "example.com");
+        c.request("OPTIONS", "http://example.com/", "", "").expect_ok("");
+        w.origin().last().expect_line("OPTIONS / HTTP/1.1");
+    });
+}
+
+#[test]
+fn a_method_that_is_too_long_is_refused() {
+    scenario(|w| {
+        let c = w.client();
+        c.send(format!("{} / HTTP/1.1\r\nHost: a\r\n\r\n", "X".repeat(100))).expect_status(400);
+        c.expect_body("400 Bad Request\n").expect_closed();
+    });
+}
+
+#[test]
+fn a_head_of_an_until_close_origin_says_nothing_about_its_length() {
+    scenario(|w| {
+        w.origin().on("HEAD /").reply("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").close();
+        let c = w.client();
+        c.head("/").expect_ok("").expect_framing(Framing::UntilClose).expect_kept_alive();
+    });
+}

@@ -1,7 +1,7 @@
 //! Which site and route take a request, and in what form it goes on.
 
 use crate::world::{Client, World, scenario};
-use ringway_engine::settings::{FieldEdit, PathPattern, Route, RouteAction, Site};
+use ringway_engine::settings::{Cluster, FieldEdit, PathPattern, Route, RouteAction, Site};
 
 #[test]
 fn an_exact_host_goes_before_the_longest_wildcard_before_any() {
@@ -417,4 +417,67 @@ fn respond(path: PathPattern, body: &str) -> Route {
 
 fn ask<'a>(c: &'a Client, method: &str, host: &str, target: &str) -> &'a Client {
     c.asks(method).send(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+}
+
+#[test]
+fn b3_an_absolute_target_with_user_information_is_refused() {
+    scenario(|w| {
+        for target in
+            ["http://user@example.com/", "http://user:pass@example.com/", "http:///x", "http://:80/"]
+        {
+            let c = w.client();
+            c.send(format!("GET {target} HTTP/1.1\r\nHost: example.com\r\n\r\n")).expect_status(400);
+            c.expect_body("400 Bad Request\n").expect_closed();
+        }
+        w.origin().expect_connections(0);
+    });
+}
+
+#[test]
+fn a_fixed_answer_without_content_may_be_a_204() {
+    scenario(|w| {
+        w.settings(|s| {
+            let respond = RouteAction::Respond { status: 204, body: "ignored".into(), content_type: None };
+            s.sites[0].routes = vec![Route::new(PathPattern::Any, respond)];
+        });
+        let c = w.client();
+        c.get("/").expect_status(204).expect_body("").expect_no_header("Content-Length");
+        c.expect_no_header("Content-Type").get("/").expect_status(204);
+    });
+}
+
+#[test]
+fn a_fixed_answer_needs_no_origin_and_drops_the_content_that_came() {
+    scenario(|w| {
+        w.settings(|s| s.sites[0].routes = vec![respond(PathPattern::Any, "ok")]);
+        let c = w.client();
+        c.post("/", "content")
+            .expect_ok("ok")
+            .post_chunks("/", &["con", "tent"])
+            .expect_ok("ok")
+            .expect_kept_alive();
+        c.get("/").expect_ok("ok");
+        w.origin().expect_connections(0);
+        w.expect_outcomes(&["answered"; 3]);
+    });
+}
+
+#[test]
+fn clusters_do_not_share_connections() {
+    scenario(|w| {
+        w.origins(2);
+        w.settings(|s| {
+            let second = s.clusters[0].endpoints.remove(1);
+            s.clusters.push(Cluster::new("other", vec![second]));
+            let other = RouteAction::Proxy { cluster: "other".into() };
+            s.sites[0].routes.push(Route::new(prefix("/other/"), other));
+        });
+        w.origin_at(0).on("*").ok("app");
+        w.origin_at(1).on("*").ok("other");
+        let c = w.client();
+        c.get("/").expect_ok("app").get("/other/").expect_ok("other").get("/").expect_ok("app");
+        w.origin_at(0).expect_connections(1).expect_requests(2);
+        w.origin_at(1).expect_connections(1).expect_requests(1);
+        w.last_record().expect("cluster", "app");
+    });
 }

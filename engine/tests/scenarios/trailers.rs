@@ -198,3 +198,16 @@ fn a_response_cut_in_its_trailers_is_not_complete() {
         w.expect_outcomes(&["upstream_truncated"]);
     });
 }
+
+#[test]
+fn trailers_that_come_late_hold_the_end_back() {
+    scenario(|w| {
+        w.origin().on("GET /").reply(format!("{CHUNKED}2\r\nhi\r\n0\r\n")).wait("2s").reply("X: y\r\n\r\n");
+        w.client()
+            .get("/")
+            .expect_ok("hi")
+            .expect_at("2s")
+            .expect_trailers(&[("X", "y")])
+            .expect_kept_alive();
+    });
+}

@@ -252,3 +252,49 @@ fn tcp_address() -> Address {
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8).collect()
 }
+
+#[test]
+fn connections_for_http_are_not_used_for_raw_bytes() {
+    scenario(|w| {
+        listen(w);
+        w.origin().on("*").ok("fine");
+        w.client().get("/").expect_ok("fine");
+        w.settle();
+        tunnel_again(w).send("raw");
+        w.settle();
+        w.expect_counter("upstream_idle", 1);
+        w.origin().expect_connections(2);
+        w.client().get("/").expect_ok("fine");
+        w.origin().expect_connections(2);
+    });
+}
+
+#[test]
+fn a_raw_connection_has_one_record() {
+    scenario(|w| {
+        listen(w);
+        w.origin().is_raw();
+        let c = tunnel_again(w);
+        c.send("12345").finish();
+        w.settle();
+        w.origin().send_on(0, "123").close_on(0);
+        c.expect_raw("123").expect_closed();
+        let record = w.last_record();
+        record.expect("outcome", "tunnel_closed").expect("received", "5").expect("sent", "3");
+        record.expect("cluster", "app").expect("attempts", "1").expect("method", "-").expect("protocol", "-");
+    });
+}
+
+#[test]
+fn what_the_client_says_before_there_is_a_connection_is_kept() {
+    scenario(|w| {
+        listen(w);
+        w.origins(2);
+        w.origin_at(0).welcome(Welcome::Silence);
+        w.origin_at(1).is_raw();
+        let c = tunnel_again(w);
+        c.send("early");
+        w.after("5s");
+        w.origin_at(1).expect_raw(0, "early");
+    });
+}

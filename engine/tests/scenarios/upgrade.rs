@@ -1,6 +1,7 @@
 //! `Upgrade` (RFC 9110 section 7.8): which protocols pass, and what becomes of both connections.
 
 use crate::world::{World, calm, scenario};
+use std::time::Duration;
 
 /// What a client asks for.
 const ASK: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n";
@@ -333,5 +334,98 @@ fn an_answer_behind_a_101_is_not_read_as_one() {
 fn allow(w: &World, tokens: &[&str]) {
     w.settings(|settings| {
         settings.sites[0].routes[0].upgrades = tokens.iter().map(ToString::to_string).collect();
+    });
+}
+
+#[test]
+fn a_reset_of_either_side_ends_both() {
+    scenario(|w| {
+        w.origin().on("GET /").reply(SWITCH).tunnel();
+        let (a, b) = (w.client(), w.client());
+        a.request("GET", "/", ASK, "").expect_status(101);
+        b.request("GET", "/", ASK, "").expect_status(101);
+        w.origin().reset_on(0);
+        a.expect_over();
+        b.reset();
+        w.settle();
+        assert_ne!(w.origin().end_of(1), None);
+        w.expect_outcomes(&["tunnel_closed", "tunnel_closed"]);
+    });
+}
+
+#[test]
+fn a_tunnel_in_which_nothing_moves_is_ended() {
+    scenario(|w| {
+        w.settings(|s| s.limits.tunnel_idle = Duration::from_secs(100));
+        w.origin().on("GET /").reply(SWITCH).tunnel();
+        let c = w.client();
+        c.request("GET", "/", ASK, "").expect_status(101);
+        w.after("90s");
+        c.send("x");
+        w.after("90s");
+        w.origin().send_on(0, "y");
+        w.after("90s");
+        c.expect_raw("y").expect_silence();
+        w.after("20s");
+        c.expect_over();
+        w.expect_outcomes(&["tunnel_idle"]);
+    });
+}
+
+#[test]
+fn an_origin_that_hangs_instead_of_switching_is_a_504() {
+    scenario(|w| {
+        w.origin().on("GET /").hang();
+        let c = w.client();
+        c.request("GET", "/", ASK, "")
+            .expect_status(504)
+            .expect_at("30s")
+            .expect_body("504 Gateway Timeout\n");
+        w.expect_outcomes(&["first_byte_timeout"]);
+    });
+}
+
+#[test]
+fn a_post_is_no_websocket_handshake() {
+    scenario(|w| {
+        w.origin().on("POST /").ok("plain");
+        w.client().request("POST", "/", &format!("{ASK}Content-Length: 0\r\n"), "").expect_ok("plain");
+        w.origin().last().expect_no_header("Upgrade");
+    });
+}
+
+#[test]
+fn b22_an_upgrade_that_the_origin_offers_stays_on_its_hop() {
+    scenario(|w| {
+        let reply =
+            "HTTP/1.1 200 OK\r\nConnection: Upgrade\r\nUpgrade: h2,h2c\r\nContent-Length: 2\r\n\r\nok";
+        w.origin().on("GET /").reply(reply);
+        w.client().get("/").expect_ok("ok").expect_no_header("Upgrade").expect_no_header("Connection");
+    });
+}
+
+#[test]
+fn a_tunnel_has_one_record_with_the_bytes_of_both_ways() {
+    scenario(|w| {
+        w.origin().on("GET /chat").reply(SWITCH).echo_raw();
+        let c = w.client();
+        c.request("GET", "/chat", ASK, "").expect_status(101).send("hello").expect_raw("hello").finish();
+        w.settle();
+        w.origin().close_on(0);
+        c.expect_closed();
+        let record = w.last_record();
+        record.expect("status", "101").expect("outcome", "tunnel_closed").expect("target", "/chat");
+        record.expect("received", "5").expect("sent", "5");
+        w.expect_counter("requests", 1).expect_counter("tunnels_active", 0);
+    });
+}
+
+#[test]
+fn much_passes_through_a_tunnel_unharmed() {
+    scenario(|w| {
+        w.origin().on("GET /").reply(SWITCH).echo_raw();
+        let c = w.client();
+        let text: String = (0..2000).map(|n| format!("{n:05}")).collect();
+        c.request("GET", "/", ASK, "").expect_status(101).send(&text).expect_raw(&text);
     });
 }
