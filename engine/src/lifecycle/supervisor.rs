@@ -63,10 +63,12 @@ enum Phase {
 
 impl Supervisor {
     /// Binds, opens the log, starts the shards and waits until all accept.
-    pub(super) fn start(settings: Settings, program: Program) -> Result<Self, StartError> {
+    pub(super) fn start(mut settings: Settings, program: Program) -> Result<Self, StartError> {
         resources::raise_descriptor_limit(settings.limits.connections);
         let cores = resources::allowed_cores();
         let workers = settings.workers.unwrap_or_else(resources::default_workers).max(1);
+        // Each shard allows its share of what the whole process may have.
+        settings.workers = Some(workers);
         let listening = listen::listen(&settings, workers)?;
         let log = LogWriter::start(&settings.access_log.target, settings.access_log.format);
         let log = log.map_err(StartError::Log)?;

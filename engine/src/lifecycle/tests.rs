@@ -137,6 +137,17 @@ fn a_started_server_accepts_on_the_addresses_it_names() {
 }
 
 #[test]
+fn a_shard_knows_how_many_share_the_limits_with_it() {
+    let (told, known) = crossbeam_channel::unbounded();
+    let main = move |start: Start| {
+        told.send(start.settings.workers).unwrap();
+        obey(start);
+    };
+    let _server = Server::start_program(Settings { workers: None, ..settings(1) }, program(main)).unwrap();
+    assert_eq!(known.recv().unwrap(), Some(super::default_workers()));
+}
+
+#[test]
 fn each_shard_is_pinned_to_one_core() {
     let server = server(settings(2));
     for shard in server.status().shards {
