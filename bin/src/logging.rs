@@ -2,9 +2,15 @@
 //!
 //! It is for the few things that happen to the process. What happens to requests is in the access log, which the
 //! engine writes off the shards' path.
+//!
+//! Shards write here too, when an origin fails for instance, and nobody may read what they write: a line for which
+//! there is no room is lost and counted, since a shard that waits for a pipe serves nobody.
 
 use log::{LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fmt::Write as _;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Shows events up to `level` from now on.
@@ -14,9 +20,12 @@ pub(crate) fn start(level: LevelFilter) {
     log::set_max_level(level);
 }
 
-static STDERR: Stderr = Stderr;
+static STDERR: Stderr = Stderr { lost: AtomicU64::new(0) };
 
-struct Stderr;
+struct Stderr {
+    /// Lines since the last one that was written.
+    lost: AtomicU64,
+}
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -25,12 +34,39 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            crate::say(&format_line(now(), record));
+            self.write(std::io::stderr().lock(), format_line(now(), record));
         }
     }
 
     fn flush(&self) {}
 }
+
+impl Stderr {
+    fn write(&self, mut target: impl std::io::Write + AsFd, mut line: String) {
+        if !has_room(&target) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = write!(line, " [{lost} lines before this one were lost: nobody read them]");
+        }
+        line.truncate(line.floor_char_boundary(LINE_BYTES_MAX - 1));
+        line.push('\n');
+        // Nobody reads it any more, or the disk is full: no reason to end.
+        let _ = target.write_all(line.as_bytes());
+    }
+}
+
+/// Whether a line can be written without waiting. A pipe says so when [`LINE_BYTES_MAX`] bytes fit.
+fn has_room(target: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(target.as_fd(), PollFlags::POLLOUT)];
+    // What cannot be polled is no pipe.
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+}
+
+/// What Linux writes to a pipe as one piece (PIPE_BUF).
+const LINE_BYTES_MAX: usize = 4096;
 
 fn format_line(since_epoch: Duration, record: &Record<'_>) -> String {
     let mut line = format_time(since_epoch);
@@ -94,6 +130,25 @@ mod tests {
         ] {
             assert_eq!(format_time(Duration::from_secs(seconds)), expected);
         }
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_nobody_up() {
+        let (mut read, write) = std::io::pipe().unwrap();
+        let log = Stderr { lost: AtomicU64::new(0) };
+        for _ in 0..1000 {
+            log.write(&write, "x".repeat(5000));
+        }
+        let lost = log.lost.load(Ordering::Relaxed);
+        assert!((900..1000).contains(&lost), "{lost}");
+        let mut text = vec![0; LINE_BYTES_MAX * (1000 - lost as usize)];
+        std::io::Read::read_exact(&mut read, &mut text).unwrap();
+        assert!(text.chunks(LINE_BYTES_MAX).all(|line| line.ends_with(b"x\n")));
+        log.write(&write, "y".into());
+        drop(write);
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut read, &mut text).unwrap();
+        assert_eq!(text, format!("y [{lost} lines before this one were lost: nobody read them]\n"));
     }
 
     #[test]
