@@ -73,14 +73,19 @@ impl<I: Io> Shard<I> {
     /// There is room in the queue again: the other side of the exchange goes on.
     fn on_room(&mut self, key: ConnKey) {
         let Some(slot) = self.conns.get_mut(key) else { return };
-        if !slot.is_full || slot.conn.queue().held_bytes() > QUEUE_LOW_BYTES {
-            return;
-        }
-        slot.is_full = false;
-        if let Some(exchange) = slot.exchange() {
-            self.relay_exchange(exchange);
-            // Whoever was paused is watched again.
-            self.touch_both(exchange);
+        let exchange = slot.exchange();
+        if slot.is_full && slot.conn.queue().held_bytes() <= QUEUE_LOW_BYTES {
+            slot.is_full = false;
+            if let Some(exchange) = exchange {
+                self.relay_exchange(exchange);
+                // Whoever was paused is watched again.
+                self.touch_both(exchange);
+            }
+        } else if slot.interest.writable && slot.conn.queue().is_empty() {
+            // This side was behind, so the other was not timed; now it is the other's turn to be late.
+            if let Some(exchange) = exchange {
+                self.touch_both(exchange);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the proxy as a whole does, one behaviour a test, each named as the sentence that it proves.
 
+mod attacked;
 mod world;
 
 mod access_log;
