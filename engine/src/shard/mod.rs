@@ -138,9 +138,10 @@ impl<I: Io> Shard<I> {
         self.life
     }
 
-    /// Whether nothing is running and no client is connected.
+    /// Whether nothing is running and nobody is connected. The last bytes of a tunnel may still be on their way to
+    /// its origin when the client is gone; what is idle is closed when the shard begins to drain.
     pub fn is_empty(&self) -> bool {
-        self.clients == 0 && self.exchanges.is_empty()
+        self.conns.is_empty() && self.exchanges.is_empty()
     }
 
     /// Whether another client connection fits into this shard's share of the limit.

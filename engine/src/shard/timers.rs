@@ -83,7 +83,8 @@ impl<I: Io> Shard<I> {
                     }
                     Upstream::Idle { since } => Some((since + cluster.keepalive.idle_timeout, Due::Expire)),
                     Upstream::Closing { since } => {
-                        Some((since + self.snapshot.settings.limits.write_idle, Due::Close))
+                        let moved = since.max(slot.conn.sent_at());
+                        Some((moved + self.snapshot.settings.limits.write_idle, Due::Close))
                     }
                     Upstream::Busy { exchange } => self.upstream_deadline(slot, exchange, endpoint.cluster),
                 }

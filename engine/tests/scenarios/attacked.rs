@@ -1,6 +1,7 @@
 //! What was found by attacking the running proxy.
 
-use crate::world::calm;
+use crate::world::{World, calm};
+use ringway_engine::settings::{Address, TcpListener};
 use std::time::Duration;
 
 /// Small pieces, so that the queue is not empty and not full either when the origin stops.
@@ -38,4 +39,37 @@ fn a_client_that_stops_while_the_origin_is_behind_is_timed_once_the_origin_is_no
         c.expect_status(408).expect_at("40s").expect_closed();
         w.expect_outcomes(&["body_timeout"]);
     });
+}
+
+#[test]
+fn a_drain_waits_for_the_last_bytes_of_a_tunnel() {
+    calm(|w| {
+        let raw = raw_listener(w);
+        w.origin().on("POST /").early().finish().stop_reading().wait("30s").resume_reading().read_all();
+        let body = "x".repeat(63 * 1024) + &"y".repeat(10_000);
+        let c = w.client_of(&raw);
+        c.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+        w.settle();
+        // Small pieces at the end: they wait in the queue without filling it, so that the client's end is seen.
+        c.send(&body[..63 * 1024]);
+        for piece in body.as_bytes()[63 * 1024..].chunks(1000) {
+            w.settle();
+            c.send(piece);
+        }
+        w.settle();
+        c.finish();
+        w.after("10s").drain("60s").after("30s");
+        w.origin().request(0).expect_body(body);
+        assert_eq!(w.connections(), 0);
+    });
+}
+
+/// Raw TCP to the same origins.
+fn raw_listener(w: &World) -> Address {
+    let address = Address::Tcp(([192, 0, 2, 1], 81).into());
+    w.settings(|settings| {
+        let listener = TcpListener { address: address.clone(), mode: None, cluster: "app".into() };
+        settings.tcp = vec![listener];
+    });
+    address
 }
