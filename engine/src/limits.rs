@@ -3,6 +3,8 @@
 //! What an operator may want to change is in [`crate::settings::Limits`]; what only we have a reason to change
 //! is here, with the relations that must hold between the constants.
 
+use std::time::Duration;
+
 /// Bytes held by a send queue above which the side that fills it is paused. Counts memory, not payload.
 pub const QUEUE_HIGH_BYTES: usize = 48 * 1024;
 /// Bytes held by a send queue at or below which the paused side is resumed.
@@ -20,6 +22,9 @@ pub const SLICES_PER_SEND: usize = 32;
 pub const ACCEPTS_PER_TURN: usize = 64;
 /// How long a listener waits after it ran out of descriptors or memory.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// How long a client's connection between requests is kept when its shard begins to drain: the next request may be on
+/// the way.
+pub const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
 /// Bytes of an unread request body that are read and dropped after an early answer, so that the connection can
 /// be used again or the client at least sees the answer.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;

@@ -3,11 +3,12 @@
 //! A connection has one timer. Its deadline is worked out from what the connection and its exchange are doing;
 //! nothing is armed or cancelled per request as long as deadlines only move later.
 
-use super::Shard;
 use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::{Life, Shard};
 use crate::exchange::{Outcome, Refusal, Timeout, Waits};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
+use crate::limits::DRAIN_PATIENCE;
 use crate::time::Instant;
 
 /// What happens when a deadline passes.
@@ -102,10 +103,14 @@ impl<I: Io> Shard<I> {
                 let begun = slot.conn.head_since().unwrap_or(since).max(since);
                 Some((begun + limits.header_timeout, Due::Header))
             }
-            Serving::Waiting { since } if client.requests == 0 => {
-                Some((since + limits.header_timeout, Due::Close))
+            Serving::Waiting { since } => {
+                let patience = match client.requests {
+                    _ if self.life == Life::Draining => DRAIN_PATIENCE,
+                    0 => limits.header_timeout,
+                    _ => limits.keepalive_idle,
+                };
+                Some((since + patience, Due::Close))
             }
-            Serving::Waiting { since } => Some((since + limits.keepalive_idle, Due::Close)),
             Serving::Busy { exchange } => self.busy_deadline(slot, exchange),
         }
     }

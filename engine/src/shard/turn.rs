@@ -108,18 +108,18 @@ impl<I: Io> Shard<I> {
         }
     }
 
-    /// No new connections or requests from now on; what runs may end.
+    /// No new connections from now on; what runs may end. Clients that are between requests have a moment left: they
+    /// cannot know yet, and their next request may be here or on the way. It is their last.
     pub fn drain(&mut self, now: Instant) {
         self.begin_turn(now);
         self.life = Life::Draining;
         for key in self.conns.keys() {
             let Some(slot) = self.conns.get_mut(key) else { continue };
             slot.conn.set_last();
-            match &slot.role {
-                Role::Downstream(Client { state: Serving::Waiting { .. }, .. })
-                    if !slot.conn.is_head_begun() =>
-                {
-                    self.close_client(key, false);
+            let is_head_begun = slot.conn.is_head_begun();
+            match &mut slot.role {
+                Role::Downstream(Client { state: Serving::Waiting { since }, .. }) if !is_head_begun => {
+                    *since = now;
                 }
                 Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
                 _ => {}

@@ -1,6 +1,6 @@
 //! What was found by attacking the running proxy.
 
-use crate::world::{World, calm};
+use crate::world::{World, calm, scenario};
 use ringway_engine::settings::{Address, TcpListener};
 use std::time::Duration;
 
@@ -61,6 +61,24 @@ fn a_drain_waits_for_the_last_bytes_of_a_tunnel() {
         w.after("10s").drain("60s").after("30s");
         w.origin().request(0).expect_body(body);
         assert_eq!(w.connections(), 0);
+    });
+}
+
+#[test]
+fn a_client_between_requests_has_a_moment_for_the_next_when_the_proxy_drains() {
+    scenario(|w| {
+        w.origin().on("GET /").ok("hello");
+        let (new, used, silent, idle) = (w.client(), w.client(), w.client(), w.client());
+        for c in [&used, &idle] {
+            c.get("/").expect_ok("hello").expect_kept_alive();
+        }
+        w.drain("30s");
+        for c in [new, used] {
+            c.get("/").expect_ok("hello").expect_header("Connection", "close").expect_closed();
+        }
+        silent.expect_closed();
+        idle.expect_closed();
+        assert!(w.now() < Duration::from_secs(2), "{:?}", w.now());
     });
 }
 
