@@ -61,7 +61,8 @@ impl<I: Io> Shard<I> {
     /// to follow before the pump sleeps.
     pub fn on_readable_of_many(&mut self, now: Instant, key: ConnKey) -> bool {
         self.take_in(now, key);
-        if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
+        // A side that is to be paused is paused now, or the pump would go on telling about it.
+        if self.unsettled_bytes > UNSETTLED_BYTES_MAX || !self.wants_bytes(key) {
             self.settle();
         }
         !self.touched.is_empty()
@@ -76,7 +77,8 @@ impl<I: Io> Shard<I> {
     fn take_in(&mut self, now: Instant, key: ConnKey) {
         self.begin_turn(now);
         for _ in 0..RECEIVES_PER_TURN {
-            if !self.conns.get(key).is_some_and(|slot| slot.interest.readable) {
+            let is_watched = self.conns.get(key).is_some_and(|slot| slot.interest.readable);
+            if !is_watched || !self.wants_bytes(key) {
                 break;
             }
             let received = self.receive(key);

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 /// A descriptor that monoio waits for. monoio does so through its socket types; nothing of theirs but readiness
 /// is used, so one type serves TCP, Unix-domain, listening, timer and event descriptors alike.
@@ -61,9 +62,19 @@ async fn until_closed(core: &Core, socket: &Socket, conn: ConnKey) {
     let mut write = pin!(None);
     let readiness = socket.readiness();
     loop {
+        let mut is_next_turn = false;
         let event = poll_fn(|cx| {
             let wait = (|| readiness.readable(), || readiness.writable());
-            socket.poll_event(cx, read.as_mut(), write.as_mut(), wait)
+            let event = socket.poll_event(cx, read.as_mut(), write.as_mut(), wait);
+            if is_next_turn || matches!(event, Poll::Pending | Poll::Ready(Event::Closed)) {
+                is_next_turn = true;
+                return event;
+            }
+            // Ready without a wait: epoll can tell at once. Others go first, or a busy peer would have the shard for
+            // itself; what is ready now is ready then.
+            is_next_turn = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
         socket.begin_turn();
