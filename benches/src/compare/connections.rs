@@ -73,7 +73,7 @@ pub(super) fn compare(bench: &Bench<'_>, options: &Options, work: Held) -> io::R
         eprintln!("{}: {}", work.name(), contender.name());
         let result = match work {
             Held::Idle => idle(bench, contender),
-            Held::Many => many(bench, contender),
+            Held::Many => many(bench, options, contender),
             Held::Dribble => dribble_apart(bench, options, contender),
         };
         findings.push(Finding { contender, result });
@@ -89,13 +89,15 @@ fn idle(bench: &Bench<'_>, contender: Contender) -> io::Result<(f64, String)> {
     Ok((growth.bytes_each(), format!("{before} KiB to {after} KiB resident")))
 }
 
-fn many(bench: &Bench<'_>, contender: Contender) -> io::Result<(f64, String)> {
+fn many(bench: &Bench<'_>, options: &Options, contender: Contender) -> io::Result<(f64, String)> {
     let (_child, listen) = bench.start(contender)?;
     let limit = bench.programs.descriptor_limit as usize;
-    let connections = MANY_CONNECTIONS.min(limit.saturating_sub(MANY_SPARE_DESCRIPTORS));
+    // Opening all of them takes a busy machine longer than proxies wait for a first request.
+    let wanted = if options.quick { MANY_QUICK } else { MANY_CONNECTIONS };
+    let connections = wanted.min(limit.saturating_sub(MANY_SPARE_DESCRIPTORS));
     let many = load::many(listen, connections, MANY_IN_FLIGHT, MANY_ROUNDS);
     let mut words = format!("{} answers over {} connections", many.answered, many.connections);
-    if connections < MANY_CONNECTIONS {
+    if connections < wanted {
         words += &format!(" (descriptor limit {limit})");
     }
     if let Some(error) = &many.first_error {
@@ -145,6 +147,7 @@ fn shrink_socket_buffers() -> io::Result<()> {
 const IDLE_WARM: usize = 1_000;
 const IDLE_CONNECTIONS: usize = 4_000;
 const MANY_CONNECTIONS: usize = 20_000;
+const MANY_QUICK: usize = 2_000;
 /// For upstream connections and files of the proxy.
 const MANY_SPARE_DESCRIPTORS: usize = 1_000;
 const MANY_IN_FLIGHT: usize = 256;

@@ -109,11 +109,6 @@ impl Reader {
         self.stage = Stage::Raw;
     }
 
-    /// Whether some of a message has come and not all of it.
-    pub(crate) fn is_inside(&self) -> bool {
-        !matches!(self.stage, Stage::StartLine | Stage::Raw) || !self.line.is_empty()
-    }
-
     /// Whether the last message is only a part of a head.
     pub(crate) fn is_in_head(&self) -> bool {
         self.stage == Stage::Fields

@@ -39,7 +39,6 @@ pub(crate) struct OriginState {
     conns: Vec<Conn>,
     /// Which message of which connection, in the order in which they began.
     requests: Vec<(usize, usize)>,
-    buffer_bytes: Option<usize>,
 }
 
 struct Rule {
@@ -145,12 +144,6 @@ impl Origin {
         self.welcome(Welcome::Accept)
     }
 
-    /// How much it may have sent that the proxy has not read.
-    pub(crate) fn set_buffer(&self, bytes: usize) -> &Self {
-        self.with(|origin| origin.buffer_bytes = Some(bytes));
-        self
-    }
-
     /// Sends bytes on a connection, now.
     pub(crate) fn send_on(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
         let mut state = self.state.borrow_mut();
@@ -177,13 +170,6 @@ impl Origin {
     /// Resets a connection, now.
     pub(crate) fn reset_on(&self, conn: usize) -> &Self {
         self.state.borrow_mut().close_origin(self.index, conn, Close::Reset);
-        self
-    }
-
-    /// Receives again on a connection.
-    pub(crate) fn resume_reading_on(&self, conn: usize) -> &Self {
-        self.with(|origin| origin.conns[conn].is_reading = true);
-        self.state.borrow_mut().on_origin_ready(self.index, conn);
         self
     }
 
@@ -431,14 +417,7 @@ impl Request {
 
 impl OriginState {
     pub(crate) fn new(listener: ListenerId) -> Self {
-        Self {
-            listener,
-            rules: Vec::new(),
-            greeting: Vec::new(),
-            conns: Vec::new(),
-            requests: Vec::new(),
-            buffer_bytes: None,
-        }
+        Self { listener, rules: Vec::new(), greeting: Vec::new(), conns: Vec::new(), requests: Vec::new() }
     }
 
     fn describe(&self) -> String {
@@ -492,9 +471,6 @@ impl State {
         conn.steps.extend(origin.greeting.iter().cloned());
         origin.conns.push(conn);
         let conn = origin.conns.len() - 1;
-        if let Some(bytes) = origin.buffer_bytes {
-            self.network.set_buffer(socket, bytes);
-        }
         self.sockets.insert(socket, Who::Origin(index, conn));
         self.on_origin_ready(index, conn);
     }
