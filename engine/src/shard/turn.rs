@@ -140,7 +140,10 @@ impl<I: Io> Shard<I> {
                 self.feed(exchange, |exchange, env| exchange.on_aborted(Outcome::Stopped, env));
                 self.complete(exchange);
             }
-            self.close(key, Close::Gentle);
+            match self.conns.get(key).map(|slot| &slot.role) {
+                Some(Role::Upstream { state: Upstream::Idle { .. }, .. }) => self.discard_idle(key),
+                _ => self.close(key, Close::Gentle),
+            }
         }
         self.settle();
     }

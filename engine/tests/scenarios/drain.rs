@@ -302,3 +302,15 @@ fn origin_connections_are_told_that_they_are_not_used_again() {
         w.origin().expect_end(0, Some("finished"));
     });
 }
+
+#[test]
+fn a_stop_leaves_no_idle_connection_in_its_pool() {
+    scenario(|w| {
+        w.origin().on("*").ok("fine");
+        w.client().get("/").expect_ok("fine");
+        w.settle();
+        w.expect_counter("upstream_idle", 1).stop().expect_counter("upstream_idle", 0);
+        w.origin().expect_end(0, Some("finished"));
+        assert_eq!(w.connections(), 0);
+    });
+}
