@@ -5,6 +5,7 @@
 //! - nothing panics, and nothing is left when everybody has gone;
 //! - a response that looks complete is what the origin meant, byte for byte, and belongs to its request;
 //! - a response that was cut never looks complete;
+//! - a tunnel loses nothing, and one that broke never ends as if it had ended in order;
 //! - a POST reaches an origin once at most, and what stands behind the end of a connection never;
 //! - every exchange is logged once, with the status that the client saw;
 //! - where nobody misbehaves everything is answered as it was meant.
@@ -14,6 +15,7 @@
 
 mod origin;
 mod plan;
+mod tunnel;
 mod user;
 
 #[allow(dead_code, reason = "scenarios look at more than we do")]
@@ -21,8 +23,8 @@ mod user;
 mod http;
 
 use origin::Conn;
-use plan::Plan;
-use ringway_engine::io::sim::{Network, Notice, Rng, Simulation, SocketId, Step};
+use plan::{Mishap, Plan};
+use ringway_engine::io::sim::{ListenerId, Network, Notice, Rng, Simulation, SocketId, Step};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
 use ringway_engine::settings::LogFormat;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +32,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
+use tunnel::{RawEnd, Sent};
 use user::User;
 
 /// One world.
@@ -38,7 +41,12 @@ pub(crate) struct World {
     rng: Rng,
     simulation: Simulation,
     network: Network,
-    log: LogLines,
+    logs: Vec<LogLines>,
+    listeners: Vec<ListenerId>,
+    raw_listener: ListenerId,
+    raw_ends: Vec<RawEnd>,
+    /// What each end of each raw connection has sent, when it has stopped: by number, and whether by the client.
+    raw_sent: BTreeMap<(u64, bool), Sent>,
     users: Vec<User>,
     conns: Vec<Conn>,
     sockets: BTreeMap<SocketId, Who>,
@@ -56,6 +64,8 @@ pub(crate) enum Who {
     /// Which user, on which of his connections.
     User(usize, u64),
     Origin(usize),
+    Raw(usize),
+    Mishap(usize),
 }
 
 impl World {
@@ -66,16 +76,26 @@ impl World {
         if is_traced {
             network.start_trace();
         }
-        let (sink, log) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
-        simulation.add_shard(&Arc::new(plan.settings()), seed, Some(sink));
-        (0..plan.origins).for_each(|index| _ = network.listen(&plan::origin_address(index)));
+        let settings = Arc::new(plan.settings());
+        let mut logs = Vec::new();
+        for shard in 0..plan.shards as u64 {
+            let (sink, log) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
+            simulation.add_shard(&settings, seed.wrapping_add(shard), Some(sink));
+            logs.push(log);
+        }
+        let listeners = (0..plan.origins).map(|index| network.listen(&plan::origin_address(index))).collect();
+        let raw_listener = network.listen(&plan::raw_origin_address());
         let rng = Rng::new(seed ^ 0xfeed);
         let mut world = Self {
             plan,
             rng,
             simulation,
             network,
-            log,
+            logs,
+            listeners,
+            raw_listener,
+            raw_ends: Vec::new(),
+            raw_sent: BTreeMap::new(),
             users: Vec::new(),
             conns: Vec::new(),
             sockets: BTreeMap::new(),
@@ -87,6 +107,10 @@ impl World {
         for user in 0..world.plan.users as u64 {
             let asks = (0..world.plan.asks as u64).map(|n| world.plan.ask(1 + user * 1000 + n)).collect();
             world.add_user(asks);
+        }
+        (0..world.plan.tunnels as u64).for_each(|id| world.add_tunnel(id));
+        for index in 0..world.plan.mishaps.len() {
+            world.set_alarm(world.plan.mishaps[index].0, Who::Mishap(index));
         }
         world
     }
@@ -103,38 +127,62 @@ impl World {
             match self.simulation.step() {
                 Step::Quiet => break,
                 Step::Turn => {}
-                Step::Notice(Notice::Ready(socket)) => match self.sockets.get(&socket) {
-                    Some(Who::User(index, _)) => self.on_user_ready(*index),
-                    Some(Who::Origin(index)) => self.on_origin_ready(*index),
-                    None => {}
-                },
-                Step::Notice(Notice::Accepted { socket, .. }) => {
-                    self.conns.push(Conn::new(socket));
-                    let index = self.conns.len() - 1;
-                    self.sockets.insert(socket, Who::Origin(index));
-                    self.on_origin_ready(index);
-                }
-                Step::Notice(Notice::Alarm(token)) => match self.alarms[token as usize] {
-                    Who::User(index, number) => self.on_user_alarm(index, number),
-                    Who::Origin(index) => self.on_origin_alarm(index),
-                },
+                Step::Notice(notice) => self.on_notice(notice),
             }
         }
         self.check_users();
+        self.check_tunnels();
         let leaks = self.simulation.leaks();
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
         self.check_log();
-        sum.add(self.simulation.counters(0));
+        (0..self.plan.shards).for_each(|shard| sum.add(self.simulation.counters(shard)));
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ready(socket) => match self.sockets.get(&socket) {
+                Some(Who::User(index, _)) => self.on_user_ready(*index),
+                Some(Who::Origin(index)) => self.on_origin_ready(*index),
+                Some(Who::Raw(index)) => self.on_raw_ready(*index),
+                Some(Who::Mishap(_)) | None => {}
+            },
+            Notice::Accepted { listener, socket } if listener == self.raw_listener => {
+                self.add_raw_end(socket, None);
+                self.on_raw_ready(self.raw_ends.len() - 1);
+            }
+            Notice::Accepted { socket, .. } => {
+                self.conns.push(Conn::new(socket));
+                let index = self.conns.len() - 1;
+                self.sockets.insert(socket, Who::Origin(index));
+                self.on_origin_ready(index);
+            }
+            Notice::Alarm(token) => match self.alarms[token as usize] {
+                Who::User(index, number) => self.on_user_alarm(index, number),
+                Who::Origin(index) => self.on_origin_alarm(index),
+                Who::Raw(index) => self.on_raw_alarm(index),
+                Who::Mishap(index) => self.suffer(index),
+            },
+        }
+    }
+
+    fn suffer(&mut self, mishap: usize) {
+        match self.plan.mishaps[mishap].1 {
+            Mishap::Welcome(origin, welcome) => self.network.set_welcome(self.listeners[origin], welcome),
+            Mishap::Drain(shard, within) => self.simulation.drain(shard, within),
+            Mishap::Stop(shard) => self.simulation.stop(shard),
+        }
     }
 
     /// One line for each exchange, which says what the user saw.
     fn check_log(&mut self) {
-        self.simulation.shard(0).flush_log();
         let mut sum = Snapshot::default();
-        sum.add(self.simulation.counters(0));
+        for shard in 0..self.plan.shards {
+            self.simulation.shard(shard).flush_log();
+            sum.add(self.simulation.counters(shard));
+        }
         let mut lines: BTreeMap<u64, VecDeque<String>> = BTreeMap::new();
         let mut count = 0;
-        for line in self.log.take() {
+        for line in self.logs.iter().flat_map(LogLines::take) {
             count += 1;
             let id = value(&line, "target").trim_start_matches('/').parse().unwrap_or(0);
             lines.entry(id).or_default().push_back(line);

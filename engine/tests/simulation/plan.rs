@@ -3,8 +3,9 @@
 
 use crate::http::Message;
 use ringway_engine::io::Close;
+use ringway_engine::io::sim::Welcome;
 use ringway_engine::io::sim::{Conditions, Rng};
-use ringway_engine::settings::{Address, Cluster, Endpoint, RouteAction, Settings};
+use ringway_engine::settings::{Address, Cluster, Endpoint, RouteAction, Settings, TcpListener};
 use std::time::Duration;
 
 /// What one world is like.
@@ -20,6 +21,22 @@ pub(crate) struct Plan {
     pub(crate) users: usize,
     /// Requests of one user.
     pub(crate) asks: usize,
+    pub(crate) shards: usize,
+    /// Raw connections.
+    pub(crate) tunnels: usize,
+    /// What happens to the proxy and its origins, and when.
+    pub(crate) mishaps: Vec<(Duration, Mishap)>,
+}
+
+/// Something that nobody on the wire does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mishap {
+    /// An origin treats new connections so from now on.
+    Welcome(usize, Welcome),
+    /// A shard is told to stop gracefully, within a time.
+    Drain(usize, Duration),
+    /// A shard is told to stop at once.
+    Stop(usize),
 }
 
 /// One request.
@@ -93,15 +110,25 @@ impl Plan {
             _ => Conditions::hostile(),
         };
         conditions.buffer_bytes = *rng.pick(&[1000, 8_000, 64_000, 200_000]);
+        let (origins, shards) = (rng.between(1, 3), *rng.pick(&[1, 1, 1, 2]));
         Self {
             seed,
             is_clean,
             is_tiny,
             conditions,
-            origins: rng.between(1, 3),
+            origins,
             users: rng.between(1, 5),
             asks: rng.between(1, 14),
+            shards,
+            tunnels: *rng.pick(&[0, 0, 0, 1, 3]),
+            mishaps: if is_clean { Vec::new() } else { mishaps(&mut rng, origins, shards) },
         }
+    }
+
+    /// What an end of a raw connection sends.
+    pub(crate) fn raw_content(&self, id: u64, is_client: bool) -> Vec<u8> {
+        let most = if self.is_tiny { 300 } else { (self.conditions.buffer_bytes * 2).min(30_000) };
+        crate::tunnel::content(self.seed, id, is_client, most)
     }
 
     fn rng(&self, what: u64, id: u64) -> Rng {
@@ -117,7 +144,9 @@ impl Plan {
         cluster.retries_max = rng.between(0, 3) as u32;
         cluster.keepalive.idle_max = *rng.pick(&[0, 1, 2, 100]);
         let mut settings = Settings::reverse_proxy(proxy_address(), vec![]);
-        settings.clusters = vec![cluster];
+        let raw = Endpoint { address: raw_origin_address(), weight: 1 };
+        settings.clusters = vec![cluster, Cluster::new("raw", vec![raw])];
+        settings.tcp = vec![TcpListener { address: raw_address(), mode: None, cluster: "raw".into() }];
         settings.sites[0].routes[0].action = RouteAction::Proxy { cluster: "app".into() };
         settings.limits.replay_bytes = *rng.pick(&[0, 100, 64 * 1024]);
         settings.limits.keepalive_requests = *rng.pick(&[1, 3, 1_000_000]);
@@ -194,6 +223,26 @@ impl Plan {
         let has_trailers = framing == Framed::Chunked && rng.chance(200);
         Content { framing, bytes: rng.text(len), has_trailers }
     }
+}
+
+/// Now and then origins come and go, and shards stop.
+fn mishaps(rng: &mut Rng, origins: usize, shards: usize) -> Vec<(Duration, Mishap)> {
+    let mut mishaps = Vec::new();
+    let soon = |rng: &mut Rng| Duration::from_micros(rng.between(0, 60_000) as u64);
+    if rng.chance(300) {
+        let origin = rng.below(origins);
+        let welcome = *rng.pick(&[Welcome::Refuse, Welcome::Silence, Welcome::Ignore]);
+        mishaps.push((soon(rng), Mishap::Welcome(origin, welcome)));
+        mishaps.push((soon(rng) + soon(rng), Mishap::Welcome(origin, Welcome::Accept)));
+    }
+    if rng.chance(200) {
+        let within = *rng.pick(&[Duration::from_millis(1), Duration::from_secs(30)]);
+        mishaps.push((soon(rng), Mishap::Drain(rng.below(shards), within)));
+    }
+    if rng.chance(50) {
+        mishaps.push((soon(rng), Mishap::Stop(rng.below(shards))));
+    }
+    mishaps
 }
 
 fn ending(rng: &mut Rng) -> Ending {
@@ -357,6 +406,14 @@ pub(crate) const SURPLUS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Id
 
 pub(crate) fn proxy_address() -> Address {
     Address::Tcp(([192, 0, 2, 1], 80).into())
+}
+
+pub(crate) fn raw_address() -> Address {
+    Address::Tcp(([192, 0, 2, 1], 5432).into())
+}
+
+pub(crate) fn raw_origin_address() -> Address {
+    Address::Tcp(([203, 0, 113, 200], 5432).into())
 }
 
 pub(crate) fn origin_address(index: usize) -> Address {
