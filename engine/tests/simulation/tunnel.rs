@@ -154,8 +154,10 @@ impl World {
             match self.network.send(end.socket, &content[from..from + most]) {
                 Ok(len) => end.sent += len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    end.is_broken = true;
+                // An end in order that came before is one all the same (EPIPE); and nothing more can be sent.
+                Err(error) => {
+                    end.is_finished = true;
+                    end.is_broken = error.kind() != ErrorKind::BrokenPipe;
                     return;
                 }
             }

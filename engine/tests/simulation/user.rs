@@ -26,6 +26,8 @@ pub(crate) struct User {
     manner: Manner,
     is_waiting: bool,
     is_open: bool,
+    /// A send failed; and was told that the connection broke, so that the end that is read is none.
+    is_deaf: bool,
     is_broken: bool,
     /// Which connection of the user this is, for alarms of earlier ones.
     number: u64,
@@ -64,6 +66,7 @@ impl World {
             manner: self.manner(),
             is_waiting: false,
             is_open: true,
+            is_deaf: false,
             is_broken: false,
             number: 0,
             received: 0,
@@ -234,7 +237,7 @@ impl World {
     fn user_sends(&mut self, index: usize) {
         loop {
             let user = &mut self.users[index];
-            if user.is_broken || !user.is_open {
+            if user.is_deaf || !user.is_open {
                 return;
             }
             if user.outbox.is_empty() && !user.next_request() {
@@ -248,8 +251,10 @@ impl World {
             match self.network.send(user.socket, &bytes[..bytes.len().min(most)]) {
                 Ok(len) => _ = user.outbox.drain(..len),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    user.is_broken = true;
+                Err(error) => {
+                    user.is_deaf = true;
+                    // The proxy had finished in order before: what it sent is whole.
+                    user.is_broken = error.kind() != ErrorKind::BrokenPipe;
                     return;
                 }
             }
@@ -289,7 +294,7 @@ impl World {
         user.outbox.clear();
         user.held_back = None;
         (user.answered, user.seen, user.received) = (0, 0, 0);
-        (user.is_waiting, user.is_open, user.is_broken) = (false, true, false);
+        (user.is_waiting, user.is_open, user.is_deaf, user.is_broken) = (false, true, false, false);
     }
 
     /// Users that still wait at the end of everything; in the end nobody may.

@@ -501,9 +501,10 @@ impl State {
                 Ok(len) => _ = client.outbox.drain(..len),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // Whoever was told of a break here knows what the end is that he will read.
-                Err(_) => {
+                // Behind an end in order it is none (EPIPE).
+                Err(error) => {
                     client.outbox.clear();
-                    client.is_broken = true;
+                    client.is_broken = error.kind() != ErrorKind::BrokenPipe;
                 }
             }
             if let (Some((_, pause)), false) = (client.pace, client.outbox.is_empty()) {
