@@ -93,7 +93,7 @@ pub struct UpstreamTimeouts {
     pub connect: Duration,
     /// From the end of our request to the first byte of the answer.
     pub first_byte: Duration,
-    /// Between two receives of a response body.
+    /// Between two receives of a response, its head included.
     pub between_bytes: Duration,
 }
 

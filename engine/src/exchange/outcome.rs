@@ -87,8 +87,9 @@ outcomes! {
     UpstreamWriteTimeout, Upstream, 504, "upstream_write_timeout";
     /// The origin stopped in the middle of its answer: the client's connection was cut.
     UpstreamTruncated, Upstream, 502, "upstream_truncated";
-    /// The origin's answer paused for too long in the middle: the client's connection was cut.
-    BetweenBytesTimeout, Upstream, 502, "between_bytes_timeout";
+    /// The origin's answer paused for too long in the middle. The client's connection was cut, unless it was in the
+    /// middle of the head.
+    BetweenBytesTimeout, Upstream, 504, "between_bytes_timeout";
     /// No endpoint of the cluster can take the request.
     NoEndpoint, Local, 503, "no_endpoint";
     /// We ran out of descriptors or ports on the way to the origin.

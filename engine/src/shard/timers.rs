@@ -165,19 +165,21 @@ impl<I: Io> Shard<I> {
             let write_idle = exchange.snapshot().settings.limits.write_idle;
             return due(slot.conn.sent_at() + write_idle, Timeout::UpstreamWrite);
         }
-        let since = slot.conn.sent_at().max(slot.conn.received_at());
+        let client = self.conns.get(running.downstream)?;
+        if !client.conn.queue().is_empty() {
+            // While the client does not take what came, the origin is not the one who is late.
+            return None;
+        }
+        let since = slot.conn.sent_at().max(slot.conn.received_at()).max(client.conn.sent_at());
         match exchange.waits() {
-            Waits::FirstByte { request_ended: true, .. } => {
-                due(slot.conn.sent_at() + timeouts.first_byte, Timeout::FirstByte)
+            Waits::Response { .. } => due(since + timeouts.between_bytes, Timeout::BetweenBytes),
+            // The first byte of a head is the first byte of the answer.
+            Waits::FirstByte { .. } if slot.conn.is_head_begun() => {
+                due(since + timeouts.between_bytes, Timeout::BetweenBytes)
             }
-            Waits::Response { .. } => {
-                let client = self.conns.get(running.downstream)?;
-                // While the client does not take what came, the origin is not the one who is late.
-                let is_client_behind = !client.conn.queue().is_empty();
-                let since = since.max(client.conn.sent_at());
-                (!is_client_behind)
-                    .then(|| due(since + timeouts.between_bytes, Timeout::BetweenBytes))
-                    .flatten()
+            // An interim response shows that the origin lives, and begins its time again.
+            Waits::FirstByte { request_ended: true, .. } => {
+                due(since + timeouts.first_byte, Timeout::FirstByte)
             }
             _ => None,
         }

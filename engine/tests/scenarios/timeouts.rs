@@ -4,6 +4,8 @@ use crate::world::{calm, scenario};
 use ringway_engine::io::sim::Welcome;
 use std::time::Duration;
 
+const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+
 #[test]
 fn a_head_that_does_not_come_to_its_end_is_a_408() {
     scenario(|w| {
@@ -133,10 +135,51 @@ fn the_origins_time_begins_when_it_has_the_request() {
 #[test]
 fn a_half_head_is_no_beginning_of_an_answer_for_ever() {
     scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
+        w.origin().on("*").wait("3s").reply("HTTP/1.1 200 O").hang();
+        let c = w.client();
+        c.get("/").expect_status(504).expect_body("504 Gateway Timeout\n").expect_at("8s").expect_kept_alive();
+        w.expect_outcomes(&["between_bytes_timeout"]);
+    });
+}
+
+#[test]
+fn the_first_byte_of_a_head_is_the_first_byte_of_the_answer() {
+    scenario(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
-        w.origin().on("*").reply("HTTP/1.1 200 O").hang();
-        w.client().get("/").expect_status(504).expect_body("504 Gateway Timeout\n");
-        assert!(w.now().as_secs() < 60);
+        let script = w.origin().on("*").wait("6s").reply("HTTP/1.1 200 O").wait("6s").reply("K\r\n");
+        script.wait("6s").reply("Content-Length: 2\r\n\r\nok");
+        w.client().get("/").expect_ok("ok").expect_at("18s");
+    });
+}
+
+#[test]
+fn an_interim_response_gives_the_origin_its_time_again() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
+        let script = w.origin().on("GET /").wait("5s").reply(HINTS).wait("5s").reply(HINTS).wait("5s");
+        script.ok("fine");
+        w.origin().on("GET /never").wait("5s").reply(HINTS).hang();
+        let c = w.client();
+        c.get("/").expect_status(103).expect_status(103).expect_ok("fine").expect_at("15s");
+        c.get("/never").expect_status(103).expect_status(504).expect_at("27s");
+        c.expect_body("504 Gateway Timeout\n").expect_kept_alive();
+        w.expect_outcomes(&["complete", "first_byte_timeout"]);
+    });
+}
+
+#[test]
+fn an_origin_that_said_100_is_not_late_while_the_content_comes() {
+    scenario(|w| {
+        w.settings(|s| {
+            s.clusters[0].timeouts.first_byte = Duration::from_secs(2);
+            s.clusters[0].timeouts.between_bytes = Duration::from_secs(2);
+        });
+        w.origin().on("POST /").early().reply("HTTP/1.1 100 Continue\r\n\r\n").read_all().ok("fine");
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 3\r\nExpect: 100-continue\r\n", "").expect_status(100);
+        w.after("5s");
+        c.pace(1, "5s").send("abc").expect_ok("fine");
     });
 }
 

@@ -126,7 +126,7 @@ static TIMEOUT: Directive<ClusterDraft> = Directive {
             Property {
                 name: "between-bytes",
                 value: "TIME",
-                help: "Between two pieces of a response body. Default: \"60s\".",
+                help: "Between two pieces of a response. Default: \"60s\".",
             },
         ],
         ..Spec::EMPTY
