@@ -94,7 +94,6 @@ impl Exchange {
             return false;
         };
         let is_safe = relay.provenance == Provenance::Reused
-            && !relay.is_response_begun
             && head.method.is_idempotent()
             && head.upgrade.is_none()
             && self.replay.is_kept();

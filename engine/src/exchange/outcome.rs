@@ -77,7 +77,7 @@ outcomes! {
     ConnectFailed, Upstream, 502, "connect_failed";
     /// Connecting to the endpoint took too long.
     ConnectTimeout, Upstream, 504, "connect_timeout";
-    /// The origin closed or reset before it answered.
+    /// The origin closed or reset before the head of its answer was complete.
     UpstreamClosed, Upstream, 502, "upstream_closed";
     /// The origin's answer is not HTTP; the log names the rule.
     UpstreamMalformed, Upstream, 502, "upstream_malformed";

@@ -205,7 +205,7 @@ impl Exchange {
                 self.rule = Some(rule);
                 self.fail(Outcome::Malformed, env);
             }
-            Reset::Truncated | Reset::Cancelled => self.on_downstream_gone(env),
+            Reset::Truncated | Reset::Unanswered | Reset::Cancelled => self.on_downstream_gone(env),
         }
     }
 

@@ -115,18 +115,14 @@ impl Exchange {
             State::Tunneling(_) => return self.cut(Outcome::TunnelClosed, env),
             _ => return,
         };
-        let outcome = match (reset, has_begun) {
-            (Reset::Malformed(rule), _) => {
+        let outcome = match reset {
+            Reset::Malformed(rule) => {
                 self.rule = Some(rule);
                 Outcome::UpstreamMalformed
             }
-            (Reset::Truncated | Reset::Cancelled, true) => Outcome::UpstreamTruncated,
-            (Reset::Truncated | Reset::Cancelled, false) => {
-                if self.try_again(env) {
-                    return;
-                }
-                Outcome::UpstreamClosed
-            }
+            Reset::Unanswered if self.try_again(env) => return,
+            _ if has_begun => Outcome::UpstreamTruncated,
+            Reset::Unanswered | Reset::Truncated | Reset::Cancelled => Outcome::UpstreamClosed,
         };
         self.fail(outcome, env);
     }

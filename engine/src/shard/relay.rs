@@ -86,9 +86,9 @@ impl<I: Io> Shard<I> {
         if let Some(slot) = upstream.and_then(|key| self.conns.get(key)).filter(is_drained)
             && slot.conn.is_failed()
         {
-            self.feed(key, |exchange, env| {
-                exchange.on_part(Side::Upstream, Part::Reset(Reset::Truncated), env)
-            });
+            let has_begun = slot.conn.has_response_begun();
+            let reset = if has_begun { Reset::Truncated } else { Reset::Unanswered };
+            self.feed(key, |exchange, env| exchange.on_part(Side::Upstream, Part::Reset(reset), env));
             self.touch_both(key);
         }
         let Some(slot) = self.conns.get(downstream) else { return };

@@ -209,6 +209,22 @@ fn an_answer_that_has_begun_is_the_last_attempt() {
 }
 
 #[test]
+fn a_part_of_a_head_is_an_answer_that_has_begun() {
+    for resets in [false, true] {
+        scenario(|w| {
+            w.origin().on("GET /first").ok("first");
+            let script = w.origin().on("GET /x").reply("HTTP/1.1 20").wait("1s");
+            _ = if resets { script.reset() } else { script.close() };
+            let c = w.client();
+            c.get("/first").expect_ok("first").get("/x").expect_status(502).expect_body("502 Bad Gateway\n");
+            c.expect_kept_alive();
+            w.origin().expect_requests(2);
+            w.last_record().expect("attempts", "1").expect("outcome", "upstream_closed");
+        });
+    }
+}
+
+#[test]
 fn garbage_is_an_answer_and_not_asked_for_again() {
     scenario(|w| {
         w.origin().on("GET /first").ok("first");

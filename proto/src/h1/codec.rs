@@ -435,7 +435,10 @@ impl Codec {
         let limits = &self.limits.head;
         let received = match self.heads.poll(Section::Response, &mut self.input, limits, &self.pool) {
             Ok(Some(received)) => received,
-            Ok(None) if self.is_finished => return self.fail(Reset::Truncated),
+            Ok(None) if self.is_finished => {
+                let has_begun = self.exchange.is_response_begun;
+                return self.fail(if has_begun { Reset::Truncated } else { Reset::Unanswered });
+            }
             Ok(None) => return None,
             Err(rule) => return self.fail(Reset::Malformed(rule)),
         };

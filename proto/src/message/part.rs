@@ -28,6 +28,8 @@ pub enum Part {
 pub enum Reset {
     /// The other side closed or reset its connection in the middle.
     Truncated,
+    /// The other side closed or reset its connection before the first byte of its response.
+    Unanswered,
     /// What came is not HTTP; the rule says which one was broken.
     Malformed(crate::rules::Rule),
     /// It was given up on purpose.

@@ -131,7 +131,8 @@ fn a29_a_response_that_is_cut_is_truncated() {
     ] {
         let mut client = End::asking(GET);
         client.receive(cut);
-        assert_eq!(client.finish(), "!Truncated", "{cut:?}");
+        let reset = if cut.is_empty() { "!Unanswered" } else { "!Truncated" };
+        assert_eq!(client.finish(), reset, "{cut:?}");
         assert!(client.codec.must_close() && !client.codec.is_reusable());
         assert_eq!(client.codec.has_response_begun(), !cut.is_empty());
     }
