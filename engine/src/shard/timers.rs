@@ -131,9 +131,9 @@ impl<I: Io> Shard<I> {
         let upstream = running.upstream.and_then(|upstream| self.conns.get(upstream));
         // While the origin does not take what the client sent, the client is not the one who is late.
         let is_origin_behind = upstream.is_some_and(|slot| !slot.conn.queue().is_empty());
-        let body = || {
-            let since =
-                upstream.map_or(slot.conn.received_at(), |up| up.conn.sent_at().max(slot.conn.received_at()));
+        let body = |since: Instant| {
+            let since = since.max(slot.conn.received_at());
+            let since = upstream.map_or(since, |upstream| upstream.conn.sent_at().max(since));
             (!is_origin_behind).then(|| due(since + limits.body_idle, Timeout::Body)).flatten()
         };
         let wait = match exchange.waits() {
@@ -141,9 +141,9 @@ impl<I: Io> Shard<I> {
                 let since = exchange.facts().times.connected.unwrap_or(self.now);
                 due(since + limits.expect_timeout, Timeout::Expect)
             }
-            Waits::FirstByte { request_ended: false, .. } | Waits::Response { request_ended: false } => {
-                body()
-            }
+            // What the client was sent so far is a 100 (Continue), which it may have waited for.
+            Waits::FirstByte { request_ended: false, .. } => body(slot.conn.sent_at()),
+            Waits::Response { request_ended: false } => body(Instant::ZERO),
             Waits::Discard { since } => due(since + limits.linger, Timeout::Linger),
             Waits::Tunnel => {
                 let other = upstream.map_or(Instant::ZERO, |up| up.conn.sent_at().max(up.conn.received_at()));

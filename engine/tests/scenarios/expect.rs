@@ -225,3 +225,34 @@ fn the_time_for_a_100_does_not_run_while_the_origin_is_connected_to() {
             .expect_ok("done");
     });
 }
+
+#[test]
+fn the_time_for_content_begins_with_the_100_that_we_say() {
+    scenario(|w| {
+        w.settings(|s| {
+            (s.limits.expect_timeout, s.limits.body_idle) = (Duration::from_secs(5), Duration::from_secs(3));
+        });
+        w.origin().on("POST /").ok("done");
+        let c = w.client();
+        c.request("POST", "/", EXPECT, "").expect_status(100).expect_at("5s");
+        w.after("2s");
+        c.send("hello").expect_ok("done").expect_at("7s");
+        c.request("POST", "/", EXPECT, "").expect_status(100).expect_at("12s");
+        c.expect_status(408).expect_at("15s").expect_body("408 Request Timeout\n").expect_over();
+        w.expect_outcomes(&["complete", "body_timeout"]);
+    });
+}
+
+#[test]
+fn the_time_for_content_begins_with_the_100_of_the_origin() {
+    scenario(|w| {
+        w.settings(|s| {
+            (s.limits.expect_timeout, s.limits.body_idle) = (Duration::from_secs(20), Duration::from_secs(3));
+        });
+        w.origin().on("POST /").early().wait("10s").reply(CONTINUE).read_all().ok("done");
+        let c = w.client();
+        c.request("POST", "/", EXPECT, "").expect_status(100).expect_at("10s");
+        w.after("2s");
+        c.send("hello").expect_ok("done").expect_at("12s");
+    });
+}
