@@ -13,6 +13,16 @@ pub enum Provenance {
     Reused,
 }
 
+/// Which upstream connections an attempt may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An idle one of the pool where there is one.
+    Any,
+    /// Only one that is dialed for it. An idle connection turned out to be dead: what closed it, a restart or a
+    /// network that forgets, rarely closed only one, and there may be more of them than attempts.
+    Dial,
+}
+
 /// An upstream connection that is ready for the exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Connected<'a> {
@@ -26,15 +36,15 @@ pub struct Connected<'a> {
 
 impl Exchange {
     /// Asks for a connection.
-    pub(super) fn open(&mut self, cluster: usize, env: &mut Env<'_>) {
+    pub(super) fn open(&mut self, cluster: usize, source: Source, env: &mut Env<'_>) {
         self.attempts += 1;
         if let Some(before) = self.endpoint.take() {
             self.tried.push(before.endpoint);
         }
         self.facts.times.attempted = Some(env.now);
         self.facts.times.connected = None;
-        self.state = State::Attempting { cluster, since: env.now };
-        env.actions.push_back(Action::Open { cluster });
+        self.state = State::Attempting { cluster, source, since: env.now };
+        env.actions.push_back(Action::Open { cluster, source });
     }
 
     /// The shard chose an endpoint and is getting a connection to it.
@@ -76,10 +86,10 @@ impl Exchange {
 
     /// The connection that was asked for cannot be had.
     pub fn on_connect_failed(&mut self, outcome: Outcome, env: &mut Env<'_>) {
-        let State::Attempting { cluster, .. } = self.state else { return };
+        let State::Attempting { cluster, source, .. } = self.state else { return };
         // Nothing was sent: every request may go elsewhere.
         if outcome != Outcome::NoEndpoint && self.has_attempts_left(cluster) && self.replay.is_kept() {
-            self.open(cluster, env);
+            self.open(cluster, source, env);
         } else {
             self.answer(outcome, env);
         }
@@ -101,7 +111,7 @@ impl Exchange {
             return false;
         }
         env.actions.push_back(Action::Abandon);
-        self.open(endpoint.cluster, env);
+        self.open(endpoint.cluster, Source::Dial, env);
         true
     }
 

@@ -18,7 +18,7 @@ mod response;
 mod state;
 mod tunnel;
 
-pub use attempt::{Connected, Provenance};
+pub use attempt::{Connected, Provenance, Source};
 pub use facts::{Downstream, Facts, Id, Times, Traffic};
 pub use outcome::{Fault, Outcome};
 pub use request::Refusal;
@@ -51,6 +51,8 @@ pub enum Action {
     Open {
         /// Index of the cluster.
         cluster: usize,
+        /// Which connections will do.
+        source: Source,
     },
     /// Encode [`Exchange::request`] towards the origin.
     Forward,

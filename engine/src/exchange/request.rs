@@ -1,7 +1,7 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
 use super::state::{Expect, Half, Relay, State};
-use super::{Action, Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Times, Traffic};
+use super::{Action, Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
 use crate::observe::RequestIds;
 use crate::phase::fields::apply;
@@ -54,7 +54,7 @@ impl Exchange {
         env: &mut Env<'_>,
     ) -> Self {
         let mut exchange = Self::new(downstream, 1, Id::Made(ids.make()), env);
-        exchange.open(cluster, env);
+        exchange.open(cluster, Source::Dial, env);
         exchange
     }
 
@@ -97,7 +97,7 @@ impl Exchange {
                     return Ok(());
                 }
                 self.prepare_upstream_request(route)?;
-                self.open(*cluster, env);
+                self.open(*cluster, Source::Any, env);
             }
             snapshot::Action::Redirect { status, location } => self.redirect(*status, location, env),
             snapshot::Action::Respond { status, body, content_type } => {

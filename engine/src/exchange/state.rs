@@ -1,6 +1,6 @@
 //! Where an exchange stands.
 
-use super::{Outcome, Provenance};
+use super::{Outcome, Provenance, Source};
 use crate::time::Instant;
 
 /// Where an exchange stands. A variant holds what only that state has.
@@ -10,6 +10,8 @@ pub(super) enum State {
     Attempting {
         /// Index of the cluster.
         cluster: usize,
+        /// Which connections will do.
+        source: Source,
         /// When this attempt began.
         since: Instant,
     },

@@ -3,7 +3,7 @@
 use super::slots::{Role, Slot, Upstream};
 use super::{Life, Shard};
 use crate::conn::Connection;
-use crate::exchange::{Connected, Outcome, Provenance};
+use crate::exchange::{Connected, Outcome, Provenance, Source};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::upstream::EndpointId;
@@ -11,17 +11,18 @@ use std::rc::Rc;
 
 impl<I: Io> Shard<I> {
     /// Gets an exchange a connection to an endpoint of `cluster`.
-    pub(super) fn open(&mut self, key: ExchangeKey, cluster: usize) {
+    pub(super) fn open(&mut self, key: ExchangeKey, cluster: usize, source: Source) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         let Some(endpoint) = self.upstreams.select(cluster, running.exchange.tried()) else {
             return self.fail_exchange(key, Outcome::NoEndpoint);
         };
         running.exchange.on_selected(endpoint);
         let is_raw = running.exchange.request().is_none();
-        // A further attempt takes no chances with another idle connection: those to an origin that was restarted die
-        // together, and there may be more of them than attempts.
-        let may_reuse = !is_raw && running.exchange.attempts() == 1;
-        match may_reuse.then(|| self.check_out(endpoint)).flatten() {
+        let idle = match source {
+            Source::Any => self.check_out(endpoint),
+            Source::Dial => None,
+        };
+        match idle {
             Some(conn) => {
                 self.counters.upstream_reuses.add(1);
                 self.connect(key, conn, endpoint, Provenance::Reused);

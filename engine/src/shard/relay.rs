@@ -182,7 +182,7 @@ impl<I: Io> Shard<I> {
     pub(super) fn perform(&mut self, key: ExchangeKey) {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Open { cluster } => self.open(key, cluster),
+                Action::Open { cluster, source } => self.open(key, cluster, source),
                 Action::Forward => self.forward(key),
                 Action::Send(side, part) => self.send(key, side, part),
                 Action::Release => self.release_upstream(key),

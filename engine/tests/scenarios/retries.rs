@@ -267,6 +267,38 @@ fn a_further_attempt_takes_no_chances_with_an_idle_connection() {
 }
 
 #[test]
+fn an_attempt_after_a_failed_connect_takes_an_idle_connection_of_the_next_endpoint() {
+    scenario(|w| {
+        w.origins(2);
+        w.origin_at(0).is_down();
+        w.origin_at(1).on("*").ok("second");
+        let c = w.client();
+        (0..6).for_each(|_| _ = c.get("/").expect_ok("second"));
+        w.origin_at(1).expect_requests(6).expect_connections(1);
+        w.expect_counter("retries", 3).expect_counter("upstream_connect_failures", 3);
+    });
+}
+
+#[test]
+fn behind_a_dead_connection_every_further_attempt_dials() {
+    calm(|w| {
+        w.settings(|s| s.clusters[0].retries_max = 2);
+        w.origins(3);
+        // Whatever closed the connection to the first origin may have closed that to the third.
+        (0..3).for_each(|n| _ = w.origin_at(n).on("GET /first").ok("first"));
+        w.origin_at(0).on("GET /x").close();
+        w.origin_at(2).on("GET /x").ok("again");
+        let c = w.client();
+        (0..3).for_each(|_| _ = c.get("/first").expect_ok("first"));
+        w.origin_at(1).close_on(0).is_down();
+        w.settle();
+        c.get("/x").expect_ok("again");
+        w.origin_at(2).last().expect_connection(1);
+        w.last_record().expect("attempts", "3");
+    });
+}
+
+#[test]
 fn a_client_that_leaves_during_a_retry_ends_it() {
     scenario(|w| {
         w.origins(2);

@@ -138,7 +138,11 @@ fn a_half_head_is_no_beginning_of_an_answer_for_ever() {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         w.origin().on("*").wait("3s").reply("HTTP/1.1 200 O").hang();
         let c = w.client();
-        c.get("/").expect_status(504).expect_body("504 Gateway Timeout\n").expect_at("8s").expect_kept_alive();
+        c.get("/")
+            .expect_status(504)
+            .expect_body("504 Gateway Timeout\n")
+            .expect_at("8s")
+            .expect_kept_alive();
         w.expect_outcomes(&["between_bytes_timeout"]);
     });
 }
