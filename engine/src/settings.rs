@@ -205,7 +205,8 @@ pub struct Limits {
     pub write_idle: Duration,
     /// A tunnel in which no byte moves.
     pub tunnel_idle: Duration,
-    /// How long an unread request body is read after an early answer, so that the client sees the answer.
+    /// How long a connection that we end, or the rest of a request that was answered early, is still read, so that the
+    /// client sees the answer.
     pub linger: Duration,
     /// From the first byte of the request to the last of the response; `None` means no bound.
     pub request_timeout: Option<Duration>,

@@ -289,6 +289,15 @@ impl Connection {
         }
     }
 
+    /// Whether the client said of its last request that no other follows it.
+    #[inline]
+    pub fn is_reuse_declined(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_reuse_declined(),
+            Codec::Raw(_) => false,
+        }
+    }
+
     /// Whether the beginning of a head is there.
     #[inline]
     pub fn is_head_begun(&self) -> bool {

@@ -131,20 +131,28 @@ impl<I: Io> Shard<I> {
         self.relay_waiting(key);
     }
 
-    /// Ends a client's connection so that it can read everything we sent: closed at once when it has sent
-    /// nothing more, else half-closed, with the rest read and dropped for a while.
-    pub(super) fn close_client(&mut self, key: ConnKey, may_have_more: bool) {
-        let now = self.now;
-        let Some(slot) = self.conns.get_mut(key) else { return };
+    /// Ends a client's connection so that it can read everything we sent: closed at once when it has nothing more
+    /// to send, else half-closed, with the rest read and dropped for a while. A client that may send another request
+    /// can have sent it by now; met by a closed socket it comes back as a reset, which destroys the answer that the
+    /// client has not read yet (RFC 9112 section 9.6).
+    fn close_client(&mut self, key: ConnKey, may_have_more: bool) {
+        let Some(slot) = self.conns.get(key) else { return };
         let is_clean = slot.conn.is_finished() || slot.conn.is_failed();
         if is_clean || slot.conn.is_tunnel() {
             return self.close(key, Close::Gentle);
         }
-        let has_more = may_have_more || slot.conn.undecoded_bytes() > 0 || self.has_bytes(key);
-        let Some(slot) = self.conns.get_mut(key) else { return };
-        if !has_more {
-            return self.close(key, Close::Gentle);
+        let has_more = may_have_more || !slot.conn.is_reuse_declined() || slot.conn.undecoded_bytes() > 0;
+        if has_more || self.has_bytes(key) {
+            self.linger(key);
+        } else {
+            self.close(key, Close::Gentle);
         }
+    }
+
+    /// Half-closes once everything is sent; what still comes is dropped until the client closes, too.
+    fn linger(&mut self, key: ConnKey) {
+        let now = self.now;
+        let Some(slot) = self.conns.get_mut(key) else { return };
         slot.conn.drop_received();
         if let Some(client) = slot.client_mut() {
             client.state = Serving::Lingering { since: now };

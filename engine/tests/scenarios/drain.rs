@@ -243,7 +243,7 @@ fn a_stop_cuts_everything_at_once() {
 
 #[track_caller]
 fn is_empty(w: &World) {
-    w.settle();
+    w.settle().close_ended_clients();
     assert_eq!((w.connections(), w.held_bytes()), (0, 0));
 }
 

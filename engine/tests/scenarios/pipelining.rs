@@ -1,6 +1,7 @@
 //! Several requests before the first answer (RFC 9112 section 9.3.2).
 
-use crate::world::{calm, scenario};
+use crate::world::{Client, World, calm, scenario};
+use std::time::Duration;
 
 #[test]
 fn a40_answers_come_in_the_order_of_the_requests() {
@@ -132,19 +133,95 @@ fn a_client_that_leaves_has_its_other_requests_dropped() {
     });
 }
 
+/// A client that has not read yet what it was sent when its next request meets the end of the connection.
+fn crosses(w: &World, request: &str, meanwhile: impl FnOnce()) -> Client {
+    // Not Linux, but BSD, macOS and Windows: a reset takes with it what was not read.
+    w.conditions(|c| c.reset_discards = 1000);
+    let c = w.client();
+    c.stop_reading().send(request);
+    meanwhile();
+    w.after("750us");
+    c.get("/2");
+    w.settle();
+    c.resume_reading();
+    c
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
 #[test]
-#[ignore = "open: a close that we decide on does not wait for what the client may have sent meanwhile"]
 fn a_request_that_crosses_our_close_does_not_destroy_the_answer_before() {
     calm(|w| {
-        // Not Linux, but BSD, macOS and Windows: a reset takes with it what was not read.
-        w.conditions(|c| c.reset_discards = 1000);
-        w.settings(|s| s.limits.keepalive_requests = 1);
+        w.settings(|s| {
+            s.limits.keepalive_requests = 1;
+            s.clusters[0].keepalive.idle_timeout = Duration::from_millis(10);
+        });
+        w.origin().on("*").ok("answer");
+        crosses(w, GET, || ()).expect_ok("answer").expect_header("Connection", "close").expect_closed();
+        w.origin().expect_requests(1);
+        // The client has seen the end and closes, too: nobody waits for it any longer.
+        w.close_ended_clients();
+        assert!(w.now() < Duration::from_secs(1));
+        assert_eq!(w.connections(), 0);
+    });
+}
+
+#[test]
+fn a_request_that_crosses_the_end_of_an_endless_answer_does_not_destroy_it() {
+    calm(|w| {
+        w.origin().on("*").reply("HTTP/1.0 200 OK\r\n\r\nanswer").close();
+        let c = crosses(w, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", || ());
+        c.expect_ok("answer").expect_closed();
+        w.origin().expect_requests(1);
+    });
+}
+
+#[test]
+fn a_request_that_crosses_the_close_of_a_drain_does_not_destroy_the_answer_before() {
+    calm(|w| {
+        w.origin().on("*").ok("answer");
+        crosses(w, GET, || _ = w.after("250us").drain("30s")).expect_ok("answer").expect_closed();
+        w.origin().expect_requests(1);
+    });
+}
+
+#[test]
+fn a_request_that_crosses_the_close_behind_an_early_answer_does_not_destroy_it() {
+    calm(|w| {
+        w.origin().on("*").early().reply("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno").close();
+        let c = crosses(w, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\nabc", || ());
+        c.expect_status(413).expect_header("Connection", "close").expect_body("no").expect_closed();
+        w.origin().expect_requests(1);
+    });
+}
+
+#[test]
+fn who_does_not_close_behind_our_close_has_little_time() {
+    scenario(|w| {
+        w.settings(|s| {
+            (s.limits.keepalive_requests, s.limits.linger) = (1, Duration::from_secs(3));
+            s.clusters[0].keepalive.idle_timeout = Duration::from_secs(1);
+        });
         w.origin().on("*").ok("answer");
         let c = w.client();
-        c.stop_reading().get("/1");
-        w.after("750us");
-        c.get("/2");
-        w.settle();
-        c.resume_reading().expect_ok("answer");
+        c.get("/").expect_ok("answer");
+        w.after("2s");
+        assert_eq!(w.connections(), 1);
+        w.after("2s");
+        assert_eq!(w.connections(), 0);
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_client_that_said_that_its_request_is_its_last() {
+    scenario(|w| {
+        w.settings(|s| s.clusters[0].keepalive.idle_timeout = Duration::from_millis(10));
+        w.origin().on("*").ok("answer");
+        let head = ["GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"];
+        for head in head {
+            w.client().send(head).expect_ok("answer");
+            w.settle();
+            assert_eq!(w.connections(), 0);
+        }
     });
 }

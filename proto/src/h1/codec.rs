@@ -127,7 +127,25 @@ enum Reuse {
     Yes,
     /// An HTTP/1.0 client asked for it; it must be told (RFC 9112 section 9.3).
     WhenTold,
+    /// The client said that this request is its last.
+    Declined,
+    /// We say so, or nothing that comes can be trusted any more.
     No,
+}
+
+impl Reuse {
+    /// No more, whatever was before.
+    #[inline]
+    fn end(&mut self) {
+        if *self != Self::Declined {
+            *self = Self::No;
+        }
+    }
+
+    #[inline]
+    fn is_over(self) -> bool {
+        matches!(self, Self::Declined | Self::No)
+    }
 }
 
 /// Whether the connection turns into a tunnel.
@@ -295,6 +313,12 @@ impl Codec {
         }
     }
 
+    /// Whether the client said of its last request that no other follows it; server role.
+    #[inline]
+    pub fn is_reuse_declined(&self) -> bool {
+        self.exchange.reuse == Reuse::Declined
+    }
+
     /// Whether some of a head was received and not all of it.
     #[inline]
     pub fn is_head_begun(&self) -> bool {
@@ -348,7 +372,7 @@ impl Codec {
     #[cold]
     fn give_up(&mut self) {
         self.receive = Receive::Over;
-        self.exchange.reuse = Reuse::No;
+        self.exchange.reuse.end();
         self.input.clear();
         self.heads.clear();
     }
@@ -494,7 +518,7 @@ impl Codec {
         }
         let is_until_close = framing.body() == Body::UntilClose;
         if is_connect || is_until_close || !is_response_reusable(raw) {
-            self.exchange.reuse = Reuse::No;
+            self.exchange.reuse.end();
         }
         self.note_nominated(raw.noted, &raw.fields, framing.body());
         self.receive = BodyDecoder::new(framing.body()).map_or(Receive::End, Receive::Body);
@@ -572,7 +596,7 @@ impl Codec {
     /// Each direction becomes opaque; one that is in a message, when that is complete.
     fn switch_on(&mut self) {
         self.exchange.switch = Switch::On;
-        self.exchange.reuse = Reuse::No;
+        self.exchange.reuse.end();
         match (self.role, &self.receive) {
             (Role::Client, _) | (Role::Server, Receive::Idle) => self.receive = Receive::Tunnel,
             (Role::Server, _) => {}
@@ -623,12 +647,12 @@ impl Codec {
             Switch::Upgrade(_) => !self.input.is_empty(),
         };
         if self.is_last || is_tunnel_refused || body == BodyEncoder::UntilClose {
-            self.exchange.reuse = Reuse::No;
+            self.exchange.reuse.end();
         }
         match self.exchange.reuse {
             Reuse::Yes => Persistence::Unsaid,
             Reuse::WhenTold => Persistence::KeepAlive,
-            Reuse::No => Persistence::Close,
+            Reuse::Declined | Reuse::No => Persistence::Close,
         }
     }
 
@@ -657,7 +681,7 @@ impl Codec {
         match &mut self.send {
             Send::Body(body) => {
                 if let Err(LengthBroken) = body.put_data(data, out) {
-                    self.exchange.reuse = Reuse::No;
+                    self.exchange.reuse.end();
                 }
             }
             Send::Tunnel => out.push(data),
@@ -700,7 +724,7 @@ impl Codec {
             Role::Server => self.send == Send::Idle,
             Role::Client => is_received,
         };
-        let is_last = self.exchange.reuse == Reuse::No || self.is_last;
+        let is_last = self.exchange.reuse.is_over() || self.is_last;
         let is_deaf = self.is_finished && self.input.is_empty();
         if !is_answered || !is_received {
             // The rest of a request that was answered early is still told, also when it is the last: only who
@@ -725,9 +749,9 @@ fn request_reuse(raw: &RawRequest) -> Reuse {
         false => Connection::default(),
     };
     match raw.version {
-        _ if connection.is_close() => Reuse::No,
+        _ if connection.is_close() => Reuse::Declined,
         Version::Http10 if connection.is_keep_alive() => Reuse::WhenTold,
-        Version::Http10 => Reuse::No,
+        Version::Http10 => Reuse::Declined,
         Version::Http11 | Version::Http2 => Reuse::Yes,
     }
 }

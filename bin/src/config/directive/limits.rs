@@ -123,8 +123,8 @@ static LINGER: Directive<Limits> = Directive {
     spec: Spec::one(
         "linger",
         "TIME",
-        "How long an unread request body is read after an early answer, so that the client sees the answer. \
-         Default: \"5s\".",
+        "How long a connection that we end, or the rest of a request that was answered early, is still \
+         read, so that the client sees the answer. Default: \"5s\".",
     ),
     apply: |node, limits, report| node.set_time(Duration::ZERO, &mut limits.linger, report),
 };

@@ -431,7 +431,7 @@ impl ClientState {
         self.reader.is_in_head()
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.end.is_some() || self.reader.error.is_some()
     }
 

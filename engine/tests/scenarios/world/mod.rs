@@ -207,6 +207,18 @@ impl World {
         self
     }
 
+    /// Clients that have seen the end of their connection close it, too.
+    pub(crate) fn close_ended_clients(&self) -> &Self {
+        let mut state = self.state.borrow_mut();
+        for index in 0..state.clients.len() {
+            if state.clients[index].is_over() {
+                state.leave(index);
+            }
+        }
+        drop(state);
+        self.settle()
+    }
+
     /// Changes what the network is like from now on.
     pub(crate) fn conditions(&self, edit: impl FnOnce(&mut Conditions)) {
         let state = self.state.borrow();
