@@ -289,6 +289,14 @@ impl Connection {
         }
     }
 
+    /// Whether the client sees that its response is incomplete when the connection ends in order now.
+    pub fn is_cut_visible(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => codec.is_cut_visible(),
+            Codec::Raw(_) => false,
+        }
+    }
+
     /// Whether the client said of its last request that no other follows it.
     #[inline]
     pub fn is_reuse_declined(&self) -> bool {

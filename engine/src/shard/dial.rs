@@ -131,7 +131,11 @@ impl<I: Io> Shard<I> {
     pub(super) fn abandon_upstream(&mut self, key: ExchangeKey) {
         if let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) {
             let is_tunnel = self.conns.get(conn).is_some_and(|slot| slot.conn.is_tunnel());
-            self.close(conn, if is_tunnel { Close::Reset } else { Close::Gentle });
+            if is_tunnel {
+                self.reset(conn);
+            } else {
+                self.close(conn, Close::Gentle);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::slots::{Client, Role, Serving, Slot, Upstream};
 use super::{Life, Shard};
-use crate::exchange::{Action, Env, Exchange, Outcome, Refusal, Side};
+use crate::exchange::{Action, Env, Exchange, Fault, Outcome, Refusal, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::QUEUE_HIGH_BYTES;
@@ -226,11 +226,21 @@ impl<I: Io> Shard<I> {
         self.touch(to);
     }
 
+    /// Ends the client's connection in the middle of a response. Where its framing shows that something is missing the
+    /// client gets what came, and an end in order behind it. Elsewhere only a reset shows it, which may destroy what
+    /// is on its way; it serves as well for a client that is gone or takes nothing, and for what our panic left.
     fn cut_downstream(&mut self, key: ExchangeKey) {
         let Some(running) = self.exchanges.get(key) else { return };
-        let downstream = running.downstream;
+        let (downstream, outcome) = (running.downstream, running.exchange.outcome());
         self.complete(key);
-        self.close(downstream, Close::Reset);
+        let is_wanted =
+            outcome.is_some_and(|outcome| outcome.fault() == Fault::Upstream || outcome == Outcome::Stopped);
+        let Some(slot) = self.conns.get(downstream) else { return };
+        if is_wanted && slot.conn.is_cut_visible() {
+            self.linger(downstream);
+        } else {
+            self.reset(downstream);
+        }
     }
 
     fn downstream_mut(&mut self, key: ExchangeKey) -> Option<&mut Slot> {

@@ -150,7 +150,7 @@ impl<I: Io> Shard<I> {
     }
 
     /// Half-closes once everything is sent; what still comes is dropped until the client closes, too.
-    fn linger(&mut self, key: ConnKey) {
+    pub(super) fn linger(&mut self, key: ConnKey) {
         let now = self.now;
         let Some(slot) = self.conns.get_mut(key) else { return };
         slot.conn.drop_received();
@@ -198,6 +198,18 @@ impl<I: Io> Shard<I> {
             Role::Upstream { .. } => Some(running.downstream),
         };
         !other.and_then(|other| self.conns.get(other)).is_some_and(|slot| slot.is_full)
+    }
+
+    /// Resets a connection. What the socket takes of its queue goes first: it may arrive before the reset.
+    pub(super) fn reset(&mut self, key: ConnKey) {
+        let Some(slot) = self.conns.get(key) else { return };
+        if slot.is_established()
+            && !slot.conn.queue().is_empty()
+            && let Ok(sent) = self.io.transmit(key, slot.conn.queue())
+        {
+            self.count_sent(key, sent);
+        }
+        self.close(key, Close::Reset);
     }
 
     /// Closes a connection and forgets it.

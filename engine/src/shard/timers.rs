@@ -96,7 +96,10 @@ impl<I: Io> Shard<I> {
     fn client_deadline(&self, slot: &Slot, client: &Client) -> Option<(Instant, Due)> {
         let limits = &self.snapshot.settings.limits;
         match client.state {
-            Serving::Lingering { since } => Some((since + limits.linger, Due::Close)),
+            // Behind a response that was cut there may be something to send yet.
+            Serving::Lingering { since } => {
+                Some((since.max(slot.conn.sent_at()) + limits.linger, Due::Close))
+            }
             // A pipelined head may have begun long before its turn came, and its end may wait in the kernel since
             // then: nobody was late but the exchange before it.
             Serving::Waiting { since } if slot.conn.is_head_begun() => {

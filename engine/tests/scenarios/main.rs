@@ -22,5 +22,6 @@ mod routing;
 mod timeouts;
 mod timers;
 mod trailers;
+mod truncation;
 mod tunnels;
 mod upgrade;

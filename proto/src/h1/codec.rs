@@ -313,6 +313,12 @@ impl Codec {
         }
     }
 
+    /// Whether the message that is sent has an end of its own, so that its receiver misses it when the connection ends
+    /// in order now.
+    pub fn is_cut_visible(&self) -> bool {
+        matches!(self.send, Send::Body(body) if body != BodyEncoder::UntilClose)
+    }
+
     /// Whether the client said of its last request that no other follows it; server role.
     #[inline]
     pub fn is_reuse_declined(&self) -> bool {
