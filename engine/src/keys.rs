@@ -81,7 +81,12 @@ impl<V, T> Slab<V, T> {
         self.len += 1;
         let index = match self.free.pop() {
             Some(index) => {
-                self.places[index as usize].value = Some(value);
+                let place = &mut self.places[index as usize].value;
+                debug_assert!(place.is_none());
+                // Said so that the value is moved once, and not aside first while an old one is dropped.
+                if place.is_none() {
+                    *place = Some(value);
+                }
                 index
             }
             None => {
@@ -118,6 +123,18 @@ impl<V, T> Slab<V, T> {
         self.free.push(key.index);
         self.len -= 1;
         Some(value)
+    }
+
+    /// Drops the value of `key` where it is; the key is dead from then on.
+    #[inline]
+    pub fn discard(&mut self, key: Key<T>) {
+        let Some(place) = self.places.get_mut(key.index()) else { return };
+        if place.generation == key.generation && place.value.is_some() {
+            place.value = None;
+            place.generation = place.generation.wrapping_add(1);
+            self.free.push(key.index);
+            self.len -= 1;
+        }
     }
 
     /// How many values live.

@@ -14,8 +14,7 @@ impl<I: Io> Shard<I> {
         if self.exchanges.get(key).is_some_and(|running| running.upstream.is_some()) {
             self.abandon_upstream(key);
         }
-        let Some(Running { exchange, downstream, .. }) = self.exchanges.remove(key) else { return };
-        self.counters.exchanges_active.set(self.exchanges.len() as u64);
+        let Some(Running { exchange, downstream, .. }) = self.exchanges.get(key) else { return };
         let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
         self.counters.outcome(outcome as usize);
         if let Some(status) = exchange.status() {
@@ -24,17 +23,24 @@ impl<I: Io> Shard<I> {
         if exchange.attempts() > 1 {
             self.counters.retries.add(u64::from(exchange.attempts() - 1));
         }
-        if let Some(client) = self.conns.get_mut(downstream).and_then(Slot::client_mut) {
+        if let Some(client) = self.conns.get_mut(*downstream).and_then(Slot::client_mut) {
             client.state = Serving::Waiting { since: self.now };
         }
         if outcome.fault() != crate::exchange::Fault::None {
-            log_failure(&exchange, outcome);
+            log_failure(exchange, outcome);
         }
-        self.write_log(&exchange, outcome);
+        if self.log.is_some() {
+            self.write_log(key, outcome);
+        }
+        // Where it is: it is too large to be moved out first.
+        self.exchanges.discard(key);
+        self.counters.exchanges_active.set(self.exchanges.len() as u64);
     }
 
-    fn write_log(&mut self, exchange: &Exchange, outcome: Outcome) {
-        let Some(log) = &mut self.log else { return };
+    fn write_log(&mut self, key: ExchangeKey, outcome: Outcome) {
+        let (Some(log), Some(Running { exchange, .. })) = (&mut self.log, self.exchanges.get(key)) else {
+            return;
+        };
         let facts = exchange.facts();
         let times = facts.times;
         let head = exchange.request();

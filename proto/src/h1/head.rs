@@ -139,8 +139,8 @@ impl RawResponse {
 /// noted while parsing, so that those rules look nothing up that is absent. See [`Name::is_noted`].
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FramingFields {
-    /// A bit for each noted name that was seen, and 16 bits above it one for each that was seen again.
-    bits: u32,
+    /// A bit for each noted name that was seen, and 32 bits above it one for each that was seen again.
+    bits: u64,
 }
 
 impl FramingFields {
@@ -148,20 +148,26 @@ impl FramingFields {
     #[inline]
     pub fn has(self, name: Name) -> bool {
         debug_assert!(name.is_noted());
-        self.bits & u32::from(name.noted_bit()) != 0
+        self.seen() & name.noted_bit() != 0
     }
 
     /// Whether there are several fields of this noted name.
     #[inline]
     pub fn is_repeated(self, name: Name) -> bool {
         debug_assert!(name.is_noted());
-        (self.bits >> 16) & u32::from(name.noted_bit()) != 0
+        (self.bits >> 32) as u32 & name.noted_bit() != 0
     }
 
     #[inline]
     fn note(&mut self, name: Name) {
-        let bit = u32::from(name.noted_bit());
-        self.bits |= bit | ((self.bits & bit) << 16);
+        let bit = u64::from(name.noted_bit());
+        self.bits |= bit | ((self.bits & bit) << 32);
+    }
+
+    /// The bits of the names that were seen.
+    #[inline]
+    fn seen(self) -> u32 {
+        self.bits as u32
     }
 }
 
@@ -251,7 +257,7 @@ impl HeadParser {
     pub fn take_request(&mut self, received: Chunk) -> RawRequest {
         let parsed = self.reset();
         let Start::Request(line) = parsed.start else { panic!("a request is taken when it is complete") };
-        let fields = Fields { received, added: Vec::new(), list: parsed.list };
+        let fields = Fields::received(received, parsed.list, parsed.noted.seen());
         let (method_span, target) = (line.method_span(), line.target());
         RawRequest {
             method: line.method,
@@ -270,7 +276,7 @@ impl HeadParser {
     pub fn take_response(&mut self, received: Chunk) -> RawResponse {
         let parsed = self.reset();
         let Start::Response(line) = parsed.start else { panic!("a response is taken when it is complete") };
-        let fields = Fields { received, added: Vec::new(), list: parsed.list };
+        let fields = Fields::received(received, parsed.list, parsed.noted.seen());
         let (status, version, reason) = (line.status, line.version, line.reason());
         RawResponse { status, version, reason, fields, noted: parsed.noted }
     }
@@ -278,7 +284,7 @@ impl HeadParser {
     /// Takes the trailer section that is complete, and waits for the next head. `received` is its bytes.
     pub fn take_trailers(&mut self, received: Chunk) -> Fields {
         let parsed = self.reset();
-        Fields { received, added: Vec::new(), list: parsed.list }
+        Fields::received(received, parsed.list, parsed.noted.seen())
     }
 
     /// Whether some of a head was received. Empty lines before a request are not of it.

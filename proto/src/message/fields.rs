@@ -16,6 +16,8 @@ pub struct Fields {
     /// in one run.
     pub(crate) added: Vec<u8>,
     pub(crate) list: Vec<Entry>,
+    /// The noted names that may be there ([`Name::is_noted`]): whose bit is missing is not looked for.
+    noted: u32,
 }
 
 /// One field line.
@@ -65,6 +67,25 @@ impl std::fmt::Display for InvalidField {
 impl std::error::Error for InvalidField {}
 
 impl Fields {
+    /// Fields as they were parsed; `noted` has the bits of the noted names among them.
+    #[inline]
+    pub(crate) fn received(received: Chunk, list: Vec<Entry>, noted: u32) -> Self {
+        Self { received, added: Vec::new(), list, noted }
+    }
+
+    /// Whether a field of this known name may be there. Only a no is certain.
+    #[inline]
+    fn may_have(&self, id: Name) -> bool {
+        let bit = id.noted_bit();
+        bit == 0 || self.noted & bit != 0
+    }
+
+    /// Whether a field that concerns one connection only may be there. Only a no is certain.
+    #[inline]
+    pub(crate) fn may_have_hop_by_hop(&self) -> bool {
+        self.noted & Name::HOP_BY_HOP_BITS != 0
+    }
+
     /// The fields in order, without the removed ones.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
@@ -74,7 +95,7 @@ impl Fields {
     /// The first field of a known name.
     #[inline]
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        self.get_all(id).next()
+        if self.may_have(id) { self.get_all(id).next() } else { None }
     }
 
     /// The first field of a known name, as bytes that outlive a change of these fields.
@@ -91,7 +112,8 @@ impl Fields {
     pub fn get_all(&self, id: Name) -> impl Iterator<Item = &[u8]> {
         debug_assert!(id != Name::Other);
         let is_meant = move |entry: &&Entry| entry.id == id && entry.place != Place::Removed;
-        self.list.iter().filter(is_meant).map(|entry| self.view(entry).value)
+        let list: &[Entry] = if self.may_have(id) { &self.list } else { &[] };
+        list.iter().filter(is_meant).map(|entry| self.view(entry).value)
     }
 
     /// The first field of any name; case does not matter.
@@ -102,18 +124,22 @@ impl Fields {
     /// Whether a field of this known name is present.
     #[inline]
     pub fn has(&self, id: Name) -> bool {
-        self.list.iter().any(|entry| entry.id == id && entry.place != Place::Removed)
+        self.may_have(id) && self.list.iter().any(|entry| entry.id == id && entry.place != Place::Removed)
     }
 
     /// Removes all fields of a known name.
     #[inline]
     pub fn remove(&mut self, id: Name) {
         debug_assert!(id != Name::Other);
+        if !self.may_have(id) {
+            return;
+        }
         for entry in &mut self.list {
             if entry.id == id {
                 entry.place = Place::Removed;
             }
         }
+        self.noted &= !id.noted_bit();
     }
 
     /// Removes all fields of any name; case does not matter.
@@ -194,6 +220,7 @@ impl Fields {
             self.added.reserve(ADDED_BYTES);
             self.list.reserve(ADDED_FIELDS);
         }
+        self.noted |= id.noted_bit();
         let start = self.added.len();
         self.added.extend_from_slice(name);
         let name = Span::new(start, self.added.len());

@@ -177,11 +177,11 @@ impl Name {
 
     /// Its bit in a set of noted names; 0 when it is not noted.
     #[inline(always)]
-    pub(crate) fn noted_bit(self) -> u16 {
+    pub(crate) const fn noted_bit(self) -> u32 {
         NOTED_BITS[self as usize]
     }
 
-    const fn find_noted_bit(self) -> u16 {
+    const fn find_noted_bit(self) -> u32 {
         match self {
             Self::Connection => 1,
             Self::ContentLength => 1 << 1,
@@ -199,9 +199,31 @@ impl Name {
             Self::TransferEncoding => 1 << 13,
             Self::Upgrade => 1 << 14,
             Self::Via => 1 << 15,
+            Self::Forwarded => 1 << 16,
+            Self::XForwardedFor => 1 << 17,
+            Self::XForwardedHost => 1 << 18,
+            Self::XForwardedProto => 1 << 19,
+            Self::XRealIp => 1 << 20,
+            Self::XRequestId => 1 << 21,
             _ => 0,
         }
     }
+
+    /// The bits of all names that concern one connection only.
+    pub(crate) const HOP_BY_HOP_BITS: u32 = {
+        let (mut bits, mut index) = (0, 0);
+        while index < NAMES.len() {
+            if NAMES[index].is_hop_by_hop() {
+                assert!(
+                    NAMES[index].is_noted(),
+                    "what is always removed is looked for only where it is noted"
+                );
+                bits |= NAMES[index].find_noted_bit();
+            }
+            index += 1;
+        }
+        bits
+    };
 
     /// Whether a message has it at most once.
     #[inline]
@@ -339,7 +361,7 @@ static ROWS: [[u8; 2 * LANE_BYTES]; NAMES.len()] = {
     rows
 };
 
-static NOTED_BITS: [u16; NAMES.len()] = {
+static NOTED_BITS: [u32; NAMES.len()] = {
     let mut bits = [0; NAMES.len()];
     let mut index = 0;
     while index < NAMES.len() {

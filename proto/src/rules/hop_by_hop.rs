@@ -138,6 +138,9 @@ enum Protected {
 
 fn strip(fields: &mut Fields, protected: Protected) -> Result<Connection, Rule> {
     let mut connection = Ok(Connection::default());
+    if !fields.may_have_hop_by_hop() {
+        return connection;
+    }
     if fields.has(Name::Connection) {
         // Taken out, so that entries can be marked while the text they point into is read.
         let mut list = core::mem::take(&mut fields.list);
