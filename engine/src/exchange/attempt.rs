@@ -62,25 +62,27 @@ impl Exchange {
             return;
         }
         self.complete_host(connected.text);
-        env.actions.push_back(Action::Forward);
+        if let Some(head) = &self.request {
+            env.outlets.forward(head);
+        }
         let request = self.send_again(env);
         self.state =
             State::Relaying(Relay { provenance: connected.provenance, request, is_response_begun: false });
     }
 
     /// Sends what an earlier attempt sent, and says whether that was the whole request.
-    fn send_again(&mut self, env: &mut Env<'_>) -> Half {
+    fn send_again(&self, env: &mut Env<'_>) -> Half {
         let Replay::Kept { content, trailers, is_ended } = &self.replay else { return Half::Open };
         for chunk in content.chunks(env.pool) {
-            env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk)));
+            env.outlets.send(Side::Upstream, Part::Data(chunk));
         }
         if !is_ended {
             return Half::Open;
         }
         if let Some(trailers) = trailers {
-            env.actions.push_back(Action::Send(Side::Upstream, Part::Trailers(trailers.clone())));
+            env.outlets.send(Side::Upstream, Part::Trailers(trailers.clone()));
         }
-        env.actions.push_back(Action::Send(Side::Upstream, Part::End));
+        env.outlets.send(Side::Upstream, Part::End);
         Half::Ended
     }
 

@@ -2,7 +2,7 @@
 
 use super::request::Refusal;
 use super::state::{Expect, State};
-use super::{Action, Env, Exchange, Fault, Outcome, Part, Side};
+use super::{Env, Exchange, Fault, Outcome, Part, Side};
 use crate::limits::DISCARD_BYTES_MAX;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Method, ResponseHead, Status};
@@ -106,16 +106,16 @@ impl Exchange {
             _ => self.rest_of_request(),
         };
         if rest == Rest::Unwelcome {
-            env.actions.push_back(Action::SetLast);
+            env.outlets.set_last();
         }
         let is_head = self.request.as_ref().is_some_and(|head| head.method == Method::Head);
         let sends_body = !body.is_empty() && !is_head && !is_bodiless;
-        env.actions.push_back(Action::Send(Side::Downstream, Part::Response(head)));
+        env.outlets.send(Side::Downstream, Part::Response(head));
         if sends_body {
             self.facts.traffic.sent += body.len() as u64;
-            env.actions.push_back(Action::Send(Side::Downstream, Part::Data(body)));
+            env.outlets.send(Side::Downstream, Part::Data(body));
         }
-        env.actions.push_back(Action::Send(Side::Downstream, Part::End));
+        env.outlets.send(Side::Downstream, Part::End);
         self.state = match rest {
             Rest::Discard => State::Discarding { outcome, since: env.now, bytes: 0 },
             Rest::Over | Rest::Unwelcome => State::Flushing(outcome),

@@ -43,8 +43,19 @@ pub enum Side {
     Upstream,
 }
 
-/// What an exchange wants its shard to do.
-#[derive(Debug)]
+/// Where an exchange's own side of a message goes: encoded at once, since a part is large to keep and there is nothing
+/// to wait for.
+pub trait Outlets {
+    /// Encodes a part towards `side`.
+    fn send(&mut self, side: Side, part: Part);
+    /// Encodes the head of the request towards the origin.
+    fn forward(&mut self, head: &RequestHead);
+    /// The client's connection closes after this exchange, which a head that is still to be sent says.
+    fn set_last(&mut self);
+}
+
+/// What an exchange wants its shard to do once it has returned, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Get a connection to an endpoint of this cluster, then call [`Exchange::on_connected`] or
     /// [`Exchange::on_connect_failed`].
@@ -54,22 +65,15 @@ pub enum Action {
         /// Which connections will do.
         source: Source,
     },
-    /// Encode [`Exchange::request`] towards the origin.
-    Forward,
-    /// Encode a part.
-    Send(Side, Part),
     /// The upstream connection is done with: keep it if it is reusable, close it if not.
     Release,
     /// The upstream connection is in the middle of something that no longer matters: close it.
     Abandon,
-    /// The client's connection closes after this exchange.
-    SetLast,
     /// Reset the client's connection, so that what it got is not taken for complete.
     Cut,
 }
 
-/// What an exchange may look at while it decides.
-#[derive(Debug)]
+/// What an exchange may look at and use while it decides.
 pub struct Env<'a> {
     /// The time of this turn.
     pub now: Instant,
@@ -79,7 +83,9 @@ pub struct Env<'a> {
     pub pool: &'a Pool,
     /// The value of `Date` in this second.
     pub date: &'a [u8],
-    /// What the exchange wants done, in order.
+    /// Where its parts go.
+    pub outlets: &'a mut dyn Outlets,
+    /// What it wants done.
     pub actions: &'a mut VecDeque<Action>,
 }
 
@@ -185,7 +191,7 @@ impl Exchange {
             Timeout::TunnelIdle => self.cut(Outcome::TunnelIdle, env),
             Timeout::Linger => {
                 if let State::Discarding { outcome, .. } = self.state {
-                    env.actions.push_back(Action::SetLast);
+                    env.outlets.set_last();
                     self.state = State::Flushing(outcome);
                 }
             }
@@ -210,7 +216,7 @@ impl Exchange {
             return self.cut(Outcome::Panicked, env);
         }
         env.actions.push_back(Action::Abandon);
-        env.actions.push_back(Action::SetLast);
+        env.outlets.set_last();
         self.answer(Outcome::Panicked, env);
         if !matches!(self.state, State::Finished(_)) {
             self.state = State::Flushing(Outcome::Panicked);

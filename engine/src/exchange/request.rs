@@ -1,7 +1,7 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
 use super::state::{Expect, Half, Relay, State};
-use super::{Action, Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Source, Times, Traffic};
+use super::{Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
 use crate::observe::RequestIds;
 use crate::phase::fields::apply;
@@ -40,8 +40,8 @@ impl Exchange {
         env: &mut Env<'_>,
     ) -> Self {
         let mut exchange = Self::new(downstream, number, Id::Made(ids.make()), env);
+        env.outlets.set_last();
         exchange.refuse(refusal, env);
-        env.actions.push_front(Action::SetLast);
         exchange.state = State::Flushing(exchange.ending());
         exchange
     }
@@ -161,16 +161,16 @@ impl Exchange {
         match &mut self.state {
             State::Relaying(_) => {
                 self.replay.on_data(&chunk, self.snapshot.settings.limits.replay_bytes, env.pool);
-                env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk)));
+                env.outlets.send(Side::Upstream, Part::Data(chunk));
             }
             State::Tunneling(_) => {
-                env.actions.push_back(Action::Send(Side::Upstream, Part::Data(chunk)));
+                env.outlets.send(Side::Upstream, Part::Data(chunk));
             }
             State::Discarding { outcome, bytes, .. } => {
                 *bytes += chunk.len() as u64;
                 if *bytes > DISCARD_BYTES_MAX {
                     let outcome = *outcome;
-                    env.actions.push_back(Action::SetLast);
+                    env.outlets.set_last();
                     self.state = State::Flushing(outcome);
                 }
             }
@@ -181,7 +181,7 @@ impl Exchange {
     pub(super) fn on_request_trailers(&mut self, fields: Fields, env: &mut Env<'_>) {
         if matches!(self.state, State::Relaying(_)) {
             self.replay.on_trailers(&fields);
-            env.actions.push_back(Action::Send(Side::Upstream, Part::Trailers(fields)));
+            env.outlets.send(Side::Upstream, Part::Trailers(fields));
         }
     }
 
@@ -190,7 +190,7 @@ impl Exchange {
             State::Relaying(relay) => {
                 relay.request = Half::Ended;
                 self.replay.on_end();
-                env.actions.push_back(Action::Send(Side::Upstream, Part::End));
+                env.outlets.send(Side::Upstream, Part::End);
             }
             State::Discarding { outcome, .. } => self.state = State::Flushing(*outcome),
             State::Tunneling(_) => self.on_tunnel_end(Side::Downstream, env),
@@ -213,7 +213,7 @@ impl Exchange {
     pub(super) fn answer_expectation(&mut self, env: &mut Env<'_>) {
         if self.expect == Expect::Forwarded {
             self.expect = Expect::AnsweredHere;
-            env.actions.push_back(Action::Send(Side::Downstream, Part::Response(super::local::interim())));
+            env.outlets.send(Side::Downstream, Part::Response(super::local::interim()));
         }
     }
 

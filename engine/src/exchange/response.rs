@@ -27,9 +27,9 @@ impl Exchange {
         self.finish_response_head(&mut head, env);
         self.status = Some(head.status.0);
         if !self.is_request_ended() && self.rest_of_request() == Rest::Unwelcome {
-            env.actions.push_back(Action::SetLast);
+            env.outlets.set_last();
         }
-        env.actions.push_back(Action::Send(Side::Downstream, Part::Response(head)));
+        env.outlets.send(Side::Downstream, Part::Response(head));
     }
 
     /// Phases `upstream_response` and `response`.
@@ -58,7 +58,7 @@ impl Exchange {
         // The origin has begun to answer: it did not idle out, and the client would get its hints twice.
         self.replay = Replay::Lost;
         forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
-        env.actions.push_back(Action::Send(Side::Downstream, Part::Response(head)));
+        env.outlets.send(Side::Downstream, Part::Response(head));
     }
 
     /// The codec let a 101 pass only because the request asked for just this protocol.
@@ -71,27 +71,27 @@ impl Exchange {
         self.status = Some(head.status.0);
         self.replay = Replay::Lost;
         self.finish_response_head(&mut head, env);
-        env.actions.push_back(Action::Send(Side::Downstream, Part::Response(head)));
+        env.outlets.send(Side::Downstream, Part::Response(head));
         self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
     }
 
     pub(super) fn on_response_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
         if matches!(self.state, State::Relaying(_) | State::Tunneling(_)) {
             self.facts.traffic.sent += chunk.len() as u64;
-            env.actions.push_back(Action::Send(Side::Downstream, Part::Data(chunk)));
+            env.outlets.send(Side::Downstream, Part::Data(chunk));
         }
     }
 
     pub(super) fn on_response_trailers(&mut self, fields: Fields, env: &mut Env<'_>) {
         if matches!(self.state, State::Relaying(_)) {
-            env.actions.push_back(Action::Send(Side::Downstream, Part::Trailers(fields)));
+            env.outlets.send(Side::Downstream, Part::Trailers(fields));
         }
     }
 
     pub(super) fn on_response_end(&mut self, env: &mut Env<'_>) {
         match &self.state {
             State::Relaying(_) => {
-                env.actions.push_back(Action::Send(Side::Downstream, Part::End));
+                env.outlets.send(Side::Downstream, Part::End);
                 let rest = self.rest_of_request();
                 // An origin that answered before it had the whole request may or may not read the rest: its
                 // connection is used no more.
@@ -142,7 +142,7 @@ impl Exchange {
             State::Discarding { outcome: answered, .. } => {
                 // The answer is out; only the rest of the request is bad or late.
                 let answered = *answered;
-                env.actions.push_back(Action::SetLast);
+                env.outlets.set_last();
                 self.state =
                     State::Flushing(if answered.fault() == Fault::None { outcome } else { answered });
             }

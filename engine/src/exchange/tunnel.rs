@@ -18,7 +18,7 @@ impl Exchange {
                 Side::Downstream
             }
         };
-        env.actions.push_back(Action::Send(other, Part::End));
+        env.outlets.send(other, Part::End);
         if tunnel.downstream == Half::Ended && tunnel.upstream == Half::Ended {
             env.actions.push_back(Action::Release);
             self.state = State::Flushing(Outcome::TunnelClosed);

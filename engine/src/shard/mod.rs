@@ -11,6 +11,7 @@
 
 mod dial;
 mod finish;
+mod outlets;
 mod relay;
 mod settle;
 mod slots;
@@ -30,6 +31,7 @@ use crate::time::calendar::HttpDate;
 use crate::time::wheel::Wheel;
 use crate::time::{Clock, Instant};
 use crate::upstream::Upstreams;
+use outlets::Ends;
 use ringway_proto::chunk::Pool;
 use slots::{Running, Slot};
 use std::collections::VecDeque;
@@ -197,11 +199,21 @@ impl<I: Io> Shard<I> {
     fn feed(&mut self, key: ExchangeKey, feed: impl FnOnce(&mut crate::exchange::Exchange, &mut Env<'_>)) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         self.feeding = Some(key);
+        let mut ends = Ends {
+            conns: &mut self.conns,
+            touched: &mut self.touched,
+            unsettled_bytes: &mut self.unsettled_bytes,
+            now: self.now,
+            is_draining: self.life == Life::Draining,
+            downstream: running.downstream,
+            upstream: running.upstream,
+        };
         let mut env = Env {
             now: self.now,
             snapshot: &self.snapshot,
             pool: &self.pool,
             date: self.date.text.as_bytes(),
+            outlets: &mut ends,
             actions: &mut self.actions,
         };
         feed(&mut running.exchange, &mut env);

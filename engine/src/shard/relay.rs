@@ -1,5 +1,6 @@
 //! Parts between a connection and its exchange, and what the exchange wants done with them.
 
+use super::outlets::Ends;
 use super::slots::{Client, Role, Serving, Slot, Upstream};
 use super::{Life, Shard};
 use crate::exchange::{Action, Env, Exchange, Fault, Outcome, Refusal, Side};
@@ -151,11 +152,21 @@ impl<I: Io> Shard<I> {
             slot.conn.set_last();
         }
         self.counters.requests.add(1);
+        let mut ends = Ends {
+            conns: &mut self.conns,
+            touched: &mut self.touched,
+            unsettled_bytes: &mut self.unsettled_bytes,
+            now: self.now,
+            is_draining,
+            downstream: key,
+            upstream: None,
+        };
         let mut env = Env {
             now: self.now,
             snapshot: &self.snapshot,
             pool: &self.pool,
             date: self.date.text.as_bytes(),
+            outlets: &mut ends,
             actions: &mut self.actions,
         };
         let exchange = make(facts, number, &mut self.ids, &mut env);
@@ -183,47 +194,11 @@ impl<I: Io> Shard<I> {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 Action::Open { cluster, source } => self.open(key, cluster, source),
-                Action::Forward => self.forward(key),
-                Action::Send(side, part) => self.send(key, side, part),
                 Action::Release => self.release_upstream(key),
                 Action::Abandon => self.abandon_upstream(key),
-                Action::SetLast => {
-                    if let Some(slot) = self.downstream_mut(key) {
-                        slot.conn.set_last();
-                    }
-                }
                 Action::Cut => self.cut_downstream(key),
             }
         }
-    }
-
-    fn forward(&mut self, key: ExchangeKey) {
-        let Some(running) = self.exchanges.get(key) else { return };
-        let (Some(upstream), Some(head)) = (running.upstream, running.exchange.request()) else { return };
-        if let Some(slot) = self.conns.get_mut(upstream) {
-            if self.life == Life::Draining {
-                slot.conn.set_last();
-            }
-            slot.conn.send_request(self.now, head);
-        }
-        self.touch(upstream);
-    }
-
-    #[inline]
-    fn send(&mut self, key: ExchangeKey, side: Side, part: Part) {
-        let Some(running) = self.exchanges.get(key) else { return };
-        let to = match side {
-            Side::Downstream => Some(running.downstream),
-            Side::Upstream => running.upstream,
-        };
-        let Some(to) = to else { return };
-        if let Part::Data(chunk) = &part {
-            self.unsettled_bytes += chunk.len();
-        }
-        if let Some(slot) = self.conns.get_mut(to) {
-            slot.conn.send(self.now, part);
-        }
-        self.touch(to);
     }
 
     /// Ends the client's connection in the middle of a response. Where its framing shows that something is missing the
@@ -241,11 +216,6 @@ impl<I: Io> Shard<I> {
         } else {
             self.reset(downstream);
         }
-    }
-
-    fn downstream_mut(&mut self, key: ExchangeKey) -> Option<&mut Slot> {
-        let downstream = self.exchanges.get(key)?.downstream;
-        self.conns.get_mut(downstream)
     }
 
     /// Both connections of an exchange are to be settled.
