@@ -35,11 +35,10 @@ impl<I: Io> Shard<I> {
 
     /// Moves parts both ways until neither side has one that may be taken.
     pub(super) fn relay_exchange(&mut self, key: ExchangeKey) {
-        let mut has_moved = false;
-        loop {
-            let moved_up = self.relay_side(key, Side::Downstream);
-            let moved_down = self.relay_side(key, Side::Upstream);
-            if !moved_up && !moved_down {
+        let mut has_moved = self.relay_side(key, Side::Downstream);
+        // What one side brought may let the other go on, until one brings nothing.
+        for side in [Side::Upstream, Side::Downstream].into_iter().cycle() {
+            if !self.relay_side(key, side) {
                 break;
             }
             has_moved = true;
@@ -177,7 +176,11 @@ impl<I: Io> Shard<I> {
             client.state = Serving::Busy { exchange };
         }
         self.perform(exchange);
-        self.relay_exchange(exchange);
+        // With a connection from the pool everything has been relayed by now.
+        let upstream = self.exchanges.get(exchange).and_then(|running| running.upstream);
+        if !upstream.and_then(|key| self.conns.get(key)).is_some_and(Slot::is_established) {
+            self.relay_exchange(exchange);
+        }
     }
 
     /// What comes on a connection that ends is dropped until the client has closed it too.
