@@ -5,6 +5,7 @@ use crate::route::{RouteIndex, Table};
 use crate::settings::{self, Settings};
 use ringway_proto::h1::CodecLimits;
 use ringway_proto::h1::head::HeadLimits;
+use ringway_proto::rules::forwarded::Via;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub struct Snapshot {
     /// Bounds of the origin side's codecs.
     pub client_limits: Rc<CodecLimits>,
     /// Our name in `Via`.
-    pub via: Box<str>,
+    pub via: Via,
     /// How often a request may have passed a proxy of that name before it is a loop.
     pub passes_max: usize,
     sites: Vec<Vec<Route>>,
@@ -80,7 +81,9 @@ impl Snapshot {
             interim_max: INTERIM_RESPONSES_MAX,
             ..CodecLimits::default()
         };
-        let via = settings.forwarding.via.as_deref().unwrap_or("ringway").into();
+        let via = Via::new(settings.forwarding.via.as_deref().unwrap_or("ringway"))
+            .or_else(|_| Via::new("ringway"))
+            .expect("a token");
         let sites = settings
             .sites
             .iter()

@@ -85,11 +85,11 @@ impl Exchange {
         let is_bodiless = status.is_bodiless();
         let length = if is_bodiless { Body::Empty } else { Body::Length(body.len() as u64) };
         let mut head = ResponseHead::local(status, length);
+        head.fields.append_line(env.date);
         let mut add = |name: &[u8], value: &[u8]| {
             // A configured value that cannot be sent is left out rather than sent broken.
             let _ = head.fields.append(name, value);
         };
-        add(b"date", env.date);
         if !body.is_empty() && !is_bodiless {
             add(b"content-type", content_type);
         }

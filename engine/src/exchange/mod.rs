@@ -28,7 +28,7 @@ use crate::time::Instant;
 use crate::upstream::EndpointId;
 use replay::Replay;
 use ringway_proto::chunk::Pool;
-use ringway_proto::message::{Part, RequestHead, Reset, ResponseHead};
+use ringway_proto::message::{Line, Part, RequestHead, Reset, ResponseHead};
 use ringway_proto::rules::Rule;
 use state::{Half, State};
 use std::collections::VecDeque;
@@ -81,8 +81,8 @@ pub struct Env<'a> {
     pub snapshot: &'a Rc<Snapshot>,
     /// Where buffers come from.
     pub pool: &'a Pool,
-    /// The value of `Date` in this second.
-    pub date: &'a [u8],
+    /// `Date` in this second.
+    pub date: &'a Line,
     /// Where its parts go.
     pub outlets: &'a mut dyn Outlets,
     /// What it wants done.

@@ -83,7 +83,7 @@ impl Exchange {
         if head.method == Method::Connect {
             return Err(Refusal::Outcome(Outcome::MethodRefused));
         }
-        if forwarded::passes(&head.fields, &self.snapshot.via) >= self.snapshot.passes_max {
+        if self.snapshot.via.passes(&head.fields) >= self.snapshot.passes_max {
             return Err(Refusal::Outcome(Outcome::LoopDetected));
         }
         let index = self.snapshot.table.find(head.authority(), head.path(), head.method_bytes())?;
@@ -138,7 +138,7 @@ impl Exchange {
         } else if !downstream.is_trusted {
             head.fields.remove(Name::Forwarded);
         }
-        forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
+        self.snapshot.via.append(&mut head.fields, head.version);
         set(&mut head.fields, Name::XRequestId, &self.facts.id)?;
         apply(&route.request_edits, &mut head.fields);
         Ok(())

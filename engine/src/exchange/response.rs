@@ -6,7 +6,7 @@ use super::{Action, Env, Exchange, Fault, Outcome, Part, Replay, Reset, Response
 use crate::phase::fields::apply;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Fields, Name, Status};
-use ringway_proto::rules::{forwarded, hop_by_hop};
+use ringway_proto::rules::hop_by_hop;
 
 impl Exchange {
     pub(super) fn on_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
@@ -34,11 +34,10 @@ impl Exchange {
 
     /// Phases `upstream_response` and `response`.
     fn finish_response_head(&self, head: &mut ResponseHead, env: &Env<'_>) {
-        forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
+        self.snapshot.via.append(&mut head.fields, head.version);
         if !head.fields.has(Name::Date) {
             // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
-            let is_added = head.fields.replace(Name::Date, env.date);
-            debug_assert!(is_added.is_ok());
+            head.fields.append_line(env.date);
         }
         if let Some(route) = self.route {
             apply(&self.snapshot.route(route).response_edits, &mut head.fields);
@@ -57,7 +56,7 @@ impl Exchange {
         }
         // The origin has begun to answer: it did not idle out, and the client would get its hints twice.
         self.replay = Replay::Lost;
-        forwarded::append_via(&mut head.fields, head.version, &self.snapshot.via);
+        self.snapshot.via.append(&mut head.fields, head.version);
         env.outlets.send(Side::Downstream, Part::Response(head));
     }
 

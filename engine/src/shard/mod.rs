@@ -33,6 +33,7 @@ use crate::time::{Clock, Instant};
 use crate::upstream::Upstreams;
 use outlets::Ends;
 use ringway_proto::chunk::Pool;
+use ringway_proto::message::Line;
 use slots::{Running, Slot};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -81,11 +82,16 @@ pub enum Life {
     Draining,
 }
 
-/// The value of `Date`, made once a second.
+/// `Date`, made once a second.
 #[derive(Debug)]
 struct Date {
-    text: HttpDate,
+    line: Line,
     valid_until: Instant,
+}
+
+/// `Date` of a second.
+fn date_line(unix_s: u64) -> Line {
+    Line::new(b"date", HttpDate::new(unix_s).as_bytes()).expect("a date has no control characters")
 }
 
 /// What a shard is made of besides its [`Io`].
@@ -121,7 +127,7 @@ impl<I: Io> Shard<I> {
             unsettled_bytes: 0,
             feeding: None,
             ids: parts.ids,
-            date: Date { text: HttpDate::new(parts.clock.unix_ms() / 1000), valid_until: now },
+            date: Date { line: date_line(parts.clock.unix_ms() / 1000), valid_until: now },
             clock: parts.clock,
             counters: parts.counters,
             log: parts.log,
@@ -212,7 +218,7 @@ impl<I: Io> Shard<I> {
             now: self.now,
             snapshot: &self.snapshot,
             pool: &self.pool,
-            date: self.date.text.as_bytes(),
+            date: &self.date.line,
             outlets: &mut ends,
             actions: &mut self.actions,
         };
@@ -224,7 +230,7 @@ impl<I: Io> Shard<I> {
     fn update_date(&mut self) {
         if self.now >= self.date.valid_until {
             let unix_ms = self.clock.unix_ms();
-            self.date.text.update(unix_ms / 1000);
+            self.date.line = date_line(unix_ms / 1000);
             let left = std::time::Duration::from_millis(1000 - unix_ms % 1000);
             self.date.valid_until = self.now + left;
         }

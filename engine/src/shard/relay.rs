@@ -164,7 +164,7 @@ impl<I: Io> Shard<I> {
             now: self.now,
             snapshot: &self.snapshot,
             pool: &self.pool,
-            date: self.date.text.as_bytes(),
+            date: &self.date.line,
             outlets: &mut ends,
             actions: &mut self.actions,
         };

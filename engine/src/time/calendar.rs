@@ -55,12 +55,11 @@ impl Civil {
     }
 }
 
-/// The text of a `Date` field, kept for the second it was made for.
+/// The text of a `Date` field.
 ///
 /// RFC 9110 section 5.6.7: IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`.
 #[derive(Clone, Debug)]
 pub struct HttpDate {
-    unix_s: u64,
     text: [u8; Self::BYTES],
 }
 
@@ -70,29 +69,8 @@ impl HttpDate {
 
     /// The date of that second.
     pub fn new(unix_s: u64) -> Self {
-        let mut date = Self { unix_s, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" };
-        date.write();
-        date
-    }
-
-    /// Moves to that second; costs nothing when it is the one that stands here.
-    #[inline]
-    pub fn update(&mut self, unix_s: u64) {
-        if unix_s != self.unix_s {
-            self.unix_s = unix_s;
-            self.write();
-        }
-    }
-
-    /// The field's value.
-    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
-        &self.text
-    }
-
-    #[cold]
-    fn write(&mut self) {
-        let civil = Civil::from_unix(self.unix_s);
-        let text = &mut self.text;
+        let civil = Civil::from_unix(unix_s);
+        let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
         text[0..3].copy_from_slice(civil.weekday_name().as_bytes());
         digits(&mut text[5..7], u64::from(civil.day));
         text[8..11].copy_from_slice(civil.month_name().as_bytes());
@@ -100,6 +78,12 @@ impl HttpDate {
         digits(&mut text[17..19], u64::from(civil.hour));
         digits(&mut text[20..22], u64::from(civil.minute));
         digits(&mut text[23..25], u64::from(civil.second));
+        Self { text }
+    }
+
+    /// The field's value.
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.text
     }
 }
 
@@ -167,13 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn an_update_changes_the_text_in_place() {
-        let mut date = HttpDate::new(784_111_777);
-        date.update(784_111_777);
-        assert_eq!(date.as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        date.update(784_111_783);
-        assert_eq!(date.as_bytes(), b"Sun, 06 Nov 1994 08:49:43 GMT");
-        date.update(u64::MAX);
-        assert_eq!(date.as_bytes().len(), HttpDate::BYTES);
+    fn a_date_is_as_long_as_ever_at_any_time() {
+        assert_eq!(HttpDate::new(784_111_777).as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(HttpDate::new(784_111_783).as_bytes(), b"Sun, 06 Nov 1994 08:49:43 GMT");
+        assert_eq!(HttpDate::new(u64::MAX).as_bytes().len(), HttpDate::BYTES);
     }
 }

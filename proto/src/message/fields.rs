@@ -3,7 +3,7 @@
 //! Received fields are spans over the received bytes; added ones are spans over a small text of their own.
 //! Removing marks. So forwarding an untouched run of fields is one copy, and a change costs what it changes.
 
-use super::Name;
+use super::{Line, Name};
 use crate::chunk::Chunk;
 use crate::span::Span;
 
@@ -175,7 +175,7 @@ impl Fields {
         if !is_valid_name(name) || !is_valid_value(value) {
             return Err(InvalidField);
         }
-        self.push(Name::classify(name), name, &[value]);
+        self.push(Name::classify(name), name, value);
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Fields {
             entry.place != Place::Removed && self.view(entry).name.eq_ignore_ascii_case(name)
         });
         self.remove_named(name);
-        self.push(Name::classify(name), name, &[value]);
+        self.push(Name::classify(name), name, value);
         if let Some(first) = first {
             let entry = self.list.pop().expect("just pushed");
             self.list[first] = entry;
@@ -209,27 +209,43 @@ impl Fields {
             return Err(InvalidField);
         }
         self.remove(id);
-        self.push(id, id.text().as_bytes(), &[value]);
+        self.push(id, id.text().as_bytes(), value);
         Ok(())
     }
 
-    /// Adds a field whose name and value are known to be valid. The value comes in pieces.
-    pub(crate) fn push(&mut self, id: Name, name: &[u8], value: &[&[u8]]) {
+    /// Adds a line behind all others.
+    #[inline]
+    pub fn append_line(&mut self, line: &Line) {
+        let start = self.begin_line(line.id);
+        self.added.extend_from_slice(&line.text);
+        let name = Span::new(start, start + line.name_len);
+        let value = Span::new(start + line.name_len + 2, self.added.len() - 2);
+        self.list.push(Entry { id: line.id, place: Place::Added, name, value });
+    }
+
+    /// Adds a field whose name and value are known to be valid.
+    pub(crate) fn push(&mut self, id: Name, name: &[u8], value: &[u8]) {
+        let start = self.begin_line(id);
+        self.added.extend_from_slice(name);
+        let name = Span::new(start, self.added.len());
+        self.added.extend_from_slice(b": ");
+        let start = self.added.len();
+        self.added.extend_from_slice(value);
+        let value = Span::new(start, self.added.len());
+        self.added.extend_from_slice(b"\r\n");
+        self.list.push(Entry { id, place: Place::Added, name, value });
+    }
+
+    /// Where the next added line begins.
+    #[inline]
+    fn begin_line(&mut self, id: Name) -> usize {
         if self.added.capacity() == 0 {
             // What a proxy adds to a message, at once rather than by doubling.
             self.added.reserve(ADDED_BYTES);
             self.list.reserve(ADDED_FIELDS);
         }
         self.noted |= id.noted_bit();
-        let start = self.added.len();
-        self.added.extend_from_slice(name);
-        let name = Span::new(start, self.added.len());
-        self.added.extend_from_slice(b": ");
-        let start = self.added.len();
-        value.iter().for_each(|piece| self.added.extend_from_slice(piece));
-        let value = Span::new(start, self.added.len());
-        self.added.extend_from_slice(b"\r\n");
-        self.list.push(Entry { id, place: Place::Added, name, value });
+        self.added.len()
     }
 
     /// Number of fields that are present.
@@ -255,8 +271,24 @@ pub fn is_valid_name(name: &[u8]) -> bool {
 }
 
 /// Whether `value` holds no control character but HTAB (RFC 9110 section 5.5).
+#[inline]
 pub fn is_valid_value(value: &[u8]) -> bool {
+    let (words, rest) = value.as_chunks();
+    words.iter().all(|word| is_plain(u64::from_le_bytes(*word)) || is_valid_bytewise(word))
+        && is_valid_bytewise(rest)
+}
+
+fn is_valid_bytewise(value: &[u8]) -> bool {
     value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+}
+
+/// Whether eight bytes hold neither a control character nor a byte from 0x80 on. Only a yes is certain.
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    // A byte below 0x20 borrows, and 0x7f carries, into its own highest bit; or into its neighbour's.
+    (word | word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES)) & HIGH == 0
 }
 
 #[cfg(test)]
@@ -319,6 +351,18 @@ mod tests {
         fields.append(b"A", b"6").unwrap();
         fields.set(b"Via", b"7").unwrap();
         assert_eq!((text(&fields).as_str(), fields.len()), ("A=6 Via=7", 2));
+    }
+
+    #[test]
+    fn b9_every_byte_of_a_value_is_judged_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut value = *b"abcdefghijklmnopqrst";
+                value[at] = byte;
+                let is_valid = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
+                assert_eq!(is_valid_value(&value), is_valid, "{byte} at {at}");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod fields;
 pub mod head;
+pub mod line;
 pub mod method;
 pub mod names;
 pub mod part;
@@ -12,6 +13,7 @@ pub mod target;
 
 pub use fields::{Field, Fields, InvalidField};
 pub use head::{Body, RequestHead, ResponseHead, Version};
+pub use line::Line;
 pub use method::Method;
 pub use names::Name;
 pub use part::{Part, Reset};

@@ -4,7 +4,7 @@
 //! Addresses come as text: nothing here knows sockets.
 
 use super::list;
-use crate::message::{Fields, Name, Version};
+use crate::message::{Fields, InvalidField, Line, Name, Version};
 
 /// The hop that a request came over.
 #[derive(Clone, Copy, Debug)]
@@ -24,17 +24,25 @@ pub struct Hop<'a> {
 pub fn set_x_forwarded(fields: &mut Fields, hop: &Hop<'_>) {
     let client = hop.client_ip.unwrap_or("unknown").as_bytes();
     continue_list(fields, Name::XForwardedFor, client, hop.is_trusted);
-    for (name, value) in [(Name::XForwardedProto, hop.scheme.as_bytes()), (Name::XForwardedHost, hop.host)] {
-        if hop.is_trusted && fields.has(name) {
-            continue;
+    if !hop.is_trusted || !fields.has(Name::XForwardedProto) {
+        fields.remove(Name::XForwardedProto);
+        match hop.scheme {
+            "http" => fields.append_line(&PROTO_HTTP),
+            "https" => fields.append_line(&PROTO_HTTPS),
+            other => push(fields, Name::XForwardedProto, other.as_bytes()),
         }
-        fields.remove(name);
+    }
+    if !hop.is_trusted || !fields.has(Name::XForwardedHost) {
+        fields.remove(Name::XForwardedHost);
         // An HTTP/1.0 request may be for no host: then nothing is said, since an empty name is one to somebody.
-        if !value.is_empty() {
-            push(fields, name, &[value]);
+        if !hop.host.is_empty() {
+            push(fields, Name::XForwardedHost, hop.host);
         }
     }
 }
+
+static PROTO_HTTP: Line = Line::fixed(Name::XForwardedProto, b"x-forwarded-proto: http\r\n");
+static PROTO_HTTPS: Line = Line::fixed(Name::XForwardedProto, b"x-forwarded-proto: https\r\n");
 
 /// Writes `Forwarded` (RFC 7239 section 4): one element for this hop.
 pub fn set_forwarded(fields: &mut Fields, hop: &Hop<'_>) {
@@ -54,15 +62,40 @@ pub fn set_forwarded(fields: &mut Fields, hop: &Hop<'_>) {
     continue_list(fields, Name::Forwarded, &element, hop.is_trusted);
 }
 
-/// Appends `Via`: the version the message was received with and `name` of this proxy. What is there stays,
-/// whoever wrote it: `Via` finds loops, it proves nothing.
-pub fn append_via(fields: &mut Fields, received: Version, name: &str) {
-    let version = match received {
-        Version::Http10 => "1.0 ",
-        Version::Http11 => "1.1 ",
-        Version::Http2 => "2.0 ",
-    };
-    push(fields, Name::Via, &[version.as_bytes(), name.as_bytes()]);
+/// What a proxy of one name says in `Via`: the version a message was received with, and the name.
+#[derive(Clone, Debug)]
+pub struct Via {
+    name: Box<str>,
+    http10: Line,
+    http11: Line,
+    http2: Line,
+}
+
+impl Via {
+    /// What a proxy called `name` says.
+    ///
+    /// # Errors
+    /// When the name cannot stand in a field.
+    pub fn new(name: &str) -> Result<Self, InvalidField> {
+        let line = |version: &str| Line::new(b"via", format!("{version} {name}").as_bytes());
+        Ok(Self { name: name.into(), http10: line("1.0")?, http11: line("1.1")?, http2: line("2.0")? })
+    }
+
+    /// Appends it. What is there stays, whoever wrote it: `Via` finds loops, it proves nothing.
+    #[inline]
+    pub fn append(&self, fields: &mut Fields, received: Version) {
+        fields.append_line(match received {
+            Version::Http10 => &self.http10,
+            Version::Http11 => &self.http11,
+            Version::Http2 => &self.http2,
+        });
+    }
+
+    /// How often a message came through a proxy of this name already; see [`passes`].
+    #[inline]
+    pub fn passes(&self, fields: &Fields) -> usize {
+        if fields.has(Name::Via) { passes(fields, &self.name) } else { 0 }
+    }
 }
 
 /// How often `Via` says that the message came through a proxy of this name already: what ends an endless loop
@@ -91,12 +124,12 @@ fn continue_list(fields: &mut Fields, id: Name, element: &[u8], is_trusted: bool
 
 fn replace(fields: &mut Fields, id: Name, value: &[u8]) {
     fields.remove(id);
-    push(fields, id, &[value]);
+    push(fields, id, value);
 }
 
-/// The pieces are ours or come from a checked head: an address, a scheme, a host, a configured name.
-fn push(fields: &mut Fields, id: Name, value: &[&[u8]]) {
-    debug_assert!(value.iter().all(|piece| crate::message::fields::is_valid_value(piece)), "{id:?}");
+/// The value is ours or comes from a checked head: an address, a scheme, a host.
+fn push(fields: &mut Fields, id: Name, value: &[u8]) {
+    debug_assert!(crate::message::fields::is_valid_value(value), "{id:?}");
     fields.push(id, id.text().as_bytes(), value);
 }
 
@@ -185,8 +218,8 @@ mod tests {
     #[test]
     fn b18_via_is_appended_behind_what_is_there() {
         let mut said = fields(&[("Via", "1.0 fred")]);
-        append_via(&mut said, Version::Http11, "edge-1");
-        append_via(&mut said, Version::Http2, "edge-2");
+        Via::new("edge-1").unwrap().append(&mut said, Version::Http11);
+        Via::new("edge-2").unwrap().append(&mut said, Version::Http2);
         assert_eq!(all(&said, Name::Via), ["1.0 fred", "1.1 edge-1", "2.0 edge-2"]);
     }
 
