@@ -123,7 +123,8 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
-    /// The bytes of the section that `input` begins with or continues, when it is complete; safe to keep.
+    /// The bytes of the section that `input` begins with or continues, when it is complete. They are safe to keep,
+    /// but for a response's: that goes on as it comes, and who keeps it retains it.
     #[inline]
     pub(super) fn poll(
         &mut self,
@@ -137,7 +138,8 @@ impl HeadReader {
                 return Ok(None);
             }
             if let Some(len) = parse(&mut self.parser, section, input.front(), limits)? {
-                return Ok(Some(input.take(len).retain(pool)));
+                let received = input.take(len);
+                return Ok(Some(if section == Section::Response { received } else { received.retain(pool) }));
             }
             self.begin_partial(input, pool);
         }

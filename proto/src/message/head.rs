@@ -208,6 +208,12 @@ impl ResponseHead {
         self.framing
     }
 
+    /// Makes the head safe to keep beyond this turn.
+    pub fn retain(&mut self, pool: &Pool) {
+        let received = core::mem::take(&mut self.fields.received);
+        self.fields.received = received.retain(pool);
+    }
+
     /// All received bytes of the head; empty for a response of our own.
     #[inline]
     pub fn received(&self) -> &Chunk {
