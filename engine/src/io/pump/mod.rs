@@ -46,6 +46,8 @@ pub fn run(start: Start) {
 struct Core {
     shard: RefCell<Shard<Sockets>>,
     clock: Rc<Clock>,
+    /// The time of the last turn.
+    now: Cell<Instant>,
     alarm: alarm::Alarm,
     phase: Cell<Phase>,
     /// What is listened on; shut down when the shard stops accepting.
@@ -62,6 +64,16 @@ struct Core {
 struct Settler {
     is_due: Cell<bool>,
     task: RefCell<Option<Waker>>,
+}
+
+impl Settler {
+    /// Has the shard settled once the tasks that are ready now have run.
+    fn call(&self) {
+        self.is_due.set(true);
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.wake();
+        }
+    }
 }
 
 /// How far the shard's life has come.
@@ -98,6 +110,7 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
             Sockets { sockets: Vec::new(), core: core.clone(), open: Rc::clone(&open) },
             parts,
         )),
+        now: Cell::new(clock.now()),
         clock,
         alarm,
         phase: Cell::new(Phase::Serving),
@@ -160,35 +173,47 @@ async fn mailbox(core: Rc<Core>, wake: Readiness, commands: crossbeam_channel::R
 }
 
 impl Core {
-    /// One turn of the shard. A panic in it ends the exchange that ran and nothing else; a panic while that is
-    /// cleaned up is the shard's own failure and ends it.
+    /// One turn of the shard, and what follows from it for its timer and its life.
     fn turn<T>(
         &self,
         key: Option<ConnKey>,
         turn: impl FnOnce(&mut Shard<Sockets>, Instant) -> T,
     ) -> Option<T> {
-        let now = self.clock.now();
-        let result = catch_unwind(AssertUnwindSafe(|| turn(&mut self.shard.borrow_mut(), now)));
-        let result = match (result, key) {
+        self.now.set(self.clock.now());
+        let value = self.guarded(key, turn);
+        self.after_turn(self.now.get());
+        value
+    }
+
+    /// Lets the shard run. A panic in it ends the exchange that ran and nothing else; a panic while that is cleaned up
+    /// is the shard's own failure and ends it.
+    fn guarded<T>(
+        &self,
+        key: Option<ConnKey>,
+        turn: impl FnOnce(&mut Shard<Sockets>, Instant) -> T,
+    ) -> Option<T> {
+        let now = self.now.get();
+        match (catch_unwind(AssertUnwindSafe(|| turn(&mut self.shard.borrow_mut(), now))), key) {
             (Ok(value), _) => Some(value),
             (Err(_), Some(key)) => {
                 self.shard.borrow_mut().on_panicked(now, key);
                 None
             }
             (Err(panic), None) => resume_unwind(panic),
-        };
-        self.after_turn(now);
-        result
+        }
     }
 
-    /// A connection's bytes are there.
+    /// A connection's bytes are there. Of all that are ready in one pass of the event loop the first reads the clock,
+    /// and what else follows a turn follows when the pass is settled.
     fn on_readable(&self, key: ConnKey) {
-        let is_unsettled = self.turn(Some(key), |shard, now| shard.on_readable_of_many(now, key));
-        if is_unsettled == Some(true)
-            && !self.settler.is_due.replace(true)
-            && let Some(task) = self.settler.task.borrow_mut().take()
-        {
-            task.wake();
+        let is_first = !self.settler.is_due.get();
+        if is_first {
+            self.now.set(self.clock.now());
+        }
+        match self.guarded(Some(key), |shard, now| shard.on_readable_of_many(now, key)) {
+            Some(true) if is_first => self.settler.call(),
+            Some(true) => {}
+            Some(false) | None => self.after_turn(self.now.get()),
         }
     }
 
