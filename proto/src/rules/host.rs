@@ -126,20 +126,15 @@ fn parse_port(digits: &[u8]) -> Result<Option<u16>, Rule> {
 }
 
 /// Whether `name` is a reg-name or an IPv4 address: unreserved, sub-delims but comma, percent-encoded.
-#[inline]
 fn is_name(name: &[u8]) -> bool {
-    let plain = name.iter().position(|&byte| !IS_NAME_BYTE[byte as usize]).unwrap_or(name.len());
-    !name.is_empty() && (plain == name.len() || is_encoded_name(&name[plain..]))
-}
-
-#[cold]
-fn is_encoded_name(name: &[u8]) -> bool {
-    match name {
-        [] => true,
-        [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-            rest.is_empty() || is_name(rest)
-        }
-        _ => false,
+    let mut rest = name;
+    loop {
+        rest = match rest {
+            [] => return !name.is_empty(),
+            [byte, rest @ ..] if IS_NAME_BYTE[*byte as usize] => rest,
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            _ => return false,
+        };
     }
 }
 
@@ -288,6 +283,14 @@ mod tests {
         ] {
             assert_eq!(parse(bad.as_bytes()), Err(Rule::HostInvalid), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_of_many_escapes_is_read_however_long_it_is() {
+        let long = b"%41".repeat(1_000_000);
+        assert!(parse(&long).is_ok());
+        assert_eq!(parse(&[&long[..], b"%4"].concat()), Err(Rule::HostInvalid));
+        assert_eq!(parse(&[&long[..], b"x%zz"].concat()), Err(Rule::HostInvalid));
     }
 
     #[test]
