@@ -212,6 +212,8 @@ fn a8_a9_an_absolute_target_becomes_a_path_and_its_host_the_host() {
             ("http://EXAMPLE.com:80", "example.com", "GET / HTTP/1.1", "EXAMPLE.com:80"),
             ("HTTPS://example.com/", "example.com:443", "GET / HTTP/1.1", "example.com"),
             ("http://[::1]:8/%2f//", "[::1]:8", "GET /%2f// HTTP/1.1", "[::1]:8"),
+            ("http://example.com?a/b?c", "example.com", "GET /?a/b?c HTTP/1.1", "example.com"),
+            ("http://example.com:8?", "example.com:8", "GET /? HTTP/1.1", "example.com:8"),
         ] {
             ask(&c, "GET", host, target).expect_ok("");
             w.origin()
@@ -250,6 +252,7 @@ fn an_absolute_target_decides_the_site_and_the_route() {
         let c = w.client();
         ask(&c, "GET", "a.example", "http://a.example/a").expect_ok("a");
         ask(&c, "GET", "A.example", "http://a.EXAMPLE").expect_ok("root");
+        ask(&c, "GET", "a.example", "http://a.example?/a").expect_ok("root");
         ask(&c, "GET", "b.example", "http://b.example/a").expect_ok("other");
     });
 }
@@ -264,6 +267,9 @@ fn a10_options_for_the_whole_server_goes_out_as_an_asterisk() {
         ask(&c, "OPTIONS", "example.com", "http://example.com").expect_ok("server");
         w.origin().last().expect_line("OPTIONS * HTTP/1.1").expect_header("Host", "example.com");
         ask(&c, "OPTIONS", "example.com", "http://example.com/").expect_ok("root");
+        // RFC 9112 section 3.2.4: only without a query.
+        w.origin().on("OPTIONS /?a").ok("query");
+        ask(&c, "OPTIONS", "example.com", "http://example.com?a").expect_ok("query");
         ask(&c, "GET", "example.com", "*")
             .expect_status(400)
             .expect_body("400 Bad Request\n")

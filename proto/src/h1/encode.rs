@@ -119,7 +119,9 @@ pub(super) fn put_request(out: &mut SendQueue, head: &RequestHead, plan: Plan, o
     let mut lines = Lines::new(out, &head.fields, head.version);
     if !lines.take_request_line(head) {
         let target = sent_target(head);
-        for piece in [head.method_bytes(), b" ", target, b" HTTP/1.1\r\n"] {
+        // RFC 9112 section 3.2.1: `/` goes out where the path is empty.
+        let space: &[u8] = if target.starts_with(b"?") { b" /" } else { b" " };
+        for piece in [head.method_bytes(), space, target, b" HTTP/1.1\r\n"] {
             lines.out.put(piece);
         }
     }

@@ -98,7 +98,8 @@ impl RequestHead {
         Ok(())
     }
 
-    /// Path and query as received: `/` where absolute-form has none, `*` in asterisk-form.
+    /// Path and query as received: `/` where absolute-form has neither, `*` in asterisk-form. Where absolute-form has a
+    /// query only, it begins with `?`.
     #[inline]
     pub fn path_and_query(&self) -> &[u8] {
         match self.target.form {
@@ -113,6 +114,8 @@ impl RequestHead {
     pub fn path(&self) -> &[u8] {
         let all = self.path_and_query();
         match all.iter().position(|&byte| byte == b'?') {
+            // `http://host?query`: an empty path is `/` (RFC 9110 section 4.2.3).
+            Some(0) => b"/",
             Some(at) => &all[..at],
             None => all,
         }

@@ -14,7 +14,7 @@ pub struct Target {
     pub whole: Span,
     /// `host[:port]` in absolute- and authority-form, else empty.
     pub authority: Span,
-    /// Path and query. In absolute-form it may be empty, which means `/` (or `*` for OPTIONS).
+    /// Path and query. In absolute-form the path may be empty, which means `/` (or `*` for OPTIONS without query).
     pub path: Span,
 }
 
@@ -58,13 +58,9 @@ impl Target {
         };
         let rest = &text[authority_at..];
         let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(authority_len);
+        let authority = &rest[..authority_len];
         parse_host(authority)?;
-        match path {
-            // There is no path to forward before the query; clients send `/` there (RFC 9112 section 3.2.1).
-            [b'?', ..] => Err(Rule::TargetForm),
-            _ => Ok(Self::new(TargetForm::Absolute, whole, authority_at, authority_at + authority_len)),
-        }
+        Ok(Self::new(TargetForm::Absolute, whole, authority_at, authority_at + authority_len))
     }
 
     /// A target whose authority begins at `authority_at` in it and ends where its path begins.
@@ -101,6 +97,8 @@ mod tests {
         assert_eq!(target(Method::Get, "//a"), Ok((Origin, "", "//a")));
         assert_eq!(target(Method::Get, "http://a"), Ok((Absolute, "a", "")));
         assert_eq!(target(Method::Get, "HTTPS://a:8/b?c"), Ok((Absolute, "a:8", "/b?c")));
+        assert_eq!(target(Method::Get, "http://a:8?b/c?d"), Ok((Absolute, "a:8", "?b/c?d")));
+        assert_eq!(target(Method::Get, "http://a?"), Ok((Absolute, "a", "?")));
         assert_eq!(target(Method::Get, "http://[::1]:8/"), Ok((Absolute, "[::1]:8", "/")));
         assert_eq!(target(Method::Options, "*"), Ok((Asterisk, "", "*")));
         assert_eq!(target(Method::Connect, "a:443"), Ok((Authority, "a:443", "")));
@@ -115,7 +113,6 @@ mod tests {
             (Method::Get, "a/b"),
             (Method::Get, "ftp://a/"),
             (Method::Get, "http:/a"),
-            (Method::Get, "http://a?b"),
         ] {
             assert_eq!(target(method, bad), Err(Rule::TargetForm), "{bad}");
         }

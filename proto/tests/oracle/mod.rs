@@ -89,7 +89,7 @@ fn check_target(target: Target, bytes: &[u8]) {
         TargetForm::Authority => assert!(authority == whole && path.is_empty()),
         TargetForm::Absolute => {
             assert!(whole.ends_with(&[b"://", authority, path].concat()));
-            assert!(path.is_empty() || path[0] == b'/');
+            assert!(path.is_empty() || matches!(path[0], b'/' | b'?'));
         }
     }
 }

@@ -56,6 +56,8 @@ fn a9_a10_an_absolute_target_goes_out_in_origin_form() {
     };
     assert_eq!(out("GET http://a/x?y"), "GET /x?y");
     assert_eq!(out("GET http://a"), "GET /");
+    assert_eq!(out("GET http://a?x/y"), "GET /?x/y");
+    assert_eq!(out("OPTIONS http://a?"), "OPTIONS /?");
     assert_eq!(out("OPTIONS http://a"), "OPTIONS *");
     assert_eq!(out("OPTIONS http://a/"), "OPTIONS /");
     assert_eq!(out("OPTIONS *"), "OPTIONS *");
