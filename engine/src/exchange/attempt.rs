@@ -1,6 +1,6 @@
 //! Getting an origin's connection, and trying again where that is safe.
 
-use super::state::{Half, Relay, State, Tunnel};
+use super::state::{Half, Relay, State};
 use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
 use crate::upstream::EndpointId;
 
@@ -58,8 +58,7 @@ impl Exchange {
         let State::Attempting { .. } = self.state else { return };
         self.facts.times.connected = Some(env.now);
         if self.request.is_none() {
-            self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
-            return;
+            return self.begin_tunnel(env);
         }
         self.complete_host(connected.text);
         if let Some(head) = &self.request {

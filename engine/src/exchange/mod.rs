@@ -65,6 +65,8 @@ pub enum Action {
         /// Which connections will do.
         source: Source,
     },
+    /// From now on the bytes of both connections are opaque.
+    Tunnel,
     /// The upstream connection is done with: keep it if it is reusable, close it if not.
     Release,
     /// The upstream connection is in the middle of something that no longer matters: close it.

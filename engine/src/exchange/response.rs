@@ -1,7 +1,7 @@
 //! The response: interim responses, the final head, its content, and every way it can stop.
 
 use super::local::Rest;
-use super::state::{Expect, Half, State, Tunnel};
+use super::state::{Expect, State};
 use super::{Action, Env, Exchange, Fault, Outcome, Part, Replay, Reset, ResponseHead, Side};
 use crate::phase::fields::apply;
 use ringway_proto::chunk::Chunk;
@@ -71,7 +71,7 @@ impl Exchange {
         self.replay = Replay::Lost;
         self.finish_response_head(&mut head, env);
         env.outlets.send(Side::Downstream, Part::Response(head));
-        self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
+        self.begin_tunnel(env);
     }
 
     pub(super) fn on_response_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {

@@ -1,9 +1,15 @@
 //! Opaque bytes both ways, after a 101 or on a raw TCP listener.
 
-use super::state::{Half, State};
+use super::state::{Half, State, Tunnel};
 use super::{Action, Env, Exchange, Outcome, Part, Side};
 
 impl Exchange {
+    /// Both connections are there, and everything that comes is for the other side.
+    pub(super) fn begin_tunnel(&mut self, env: &mut Env<'_>) {
+        env.actions.push_back(Action::Tunnel);
+        self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
+    }
+
     /// One side said that nothing more comes: the other is told the same once it has everything that came
     /// before. The tunnel ends when both have finished.
     pub(super) fn on_tunnel_end(&mut self, side: Side, env: &mut Env<'_>) {

@@ -120,7 +120,7 @@ counters! {
     total upstream_reuses;
     /// Connections to endpoints that wait for a request now.
     gauge upstream_idle;
-    /// Connections to endpoints open now, idle ones included.
+    /// Connections to endpoints now, idle ones and dials included.
     gauge upstream_active;
     /// Bytes received from endpoints.
     total upstream_received_bytes;

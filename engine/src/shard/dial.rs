@@ -50,6 +50,7 @@ impl<I: Io> Shard<I> {
             running.upstream = Some(conn);
         }
         self.counters.upstream_connects.add(1);
+        self.counters.upstream_active.add(1);
         match self.io.dial(conn, &self.upstreams.endpoint(endpoint).address) {
             Ok(()) => self.touch(conn),
             Err(error) => self.on_dial_failed(conn, key, &error),

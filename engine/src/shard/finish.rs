@@ -14,7 +14,10 @@ impl<I: Io> Shard<I> {
         if self.exchanges.get(key).is_some_and(|running| running.upstream.is_some()) {
             self.abandon_upstream(key);
         }
-        let Some(Running { exchange, downstream, .. }) = self.exchanges.get(key) else { return };
+        let Some(Running { exchange, downstream, is_tunnel, .. }) = self.exchanges.get(key) else { return };
+        if *is_tunnel {
+            self.counters.tunnels_active.sub(1);
+        }
         let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
         self.counters.outcome(outcome as usize);
         if let Some(status) = exchange.status() {

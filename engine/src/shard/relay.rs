@@ -169,7 +169,7 @@ impl<I: Io> Shard<I> {
             actions: &mut self.actions,
         };
         let exchange = make(facts, number, &mut self.ids, &mut env);
-        let running = super::slots::Running { exchange, downstream: key, upstream: None };
+        let running = super::slots::Running { exchange, downstream: key, upstream: None, is_tunnel: false };
         let exchange = self.exchanges.insert(running);
         self.counters.exchanges_active.set(self.exchanges.len() as u64);
         if let Some(client) = self.conns.get_mut(key).and_then(Slot::client_mut) {
@@ -197,10 +197,18 @@ impl<I: Io> Shard<I> {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 Action::Open { cluster, source } => self.open(key, cluster, source),
+                Action::Tunnel => self.note_tunnel(key),
                 Action::Release => self.release_upstream(key),
                 Action::Abandon => self.abandon_upstream(key),
                 Action::Cut => self.cut_downstream(key),
             }
+        }
+    }
+
+    fn note_tunnel(&mut self, key: ExchangeKey) {
+        if let Some(running) = self.exchanges.get_mut(key) {
+            running.is_tunnel = true;
+            self.counters.tunnels_active.add(1);
         }
     }
 

@@ -218,9 +218,12 @@ impl<I: Io> Shard<I> {
         if let Some((timer, _)) = slot.timer {
             self.wheel.cancel(timer);
         }
-        if let Role::Downstream(_) = slot.role {
-            self.clients -= 1;
-            self.counters.downstream_active.set(self.clients as u64);
+        match slot.role {
+            Role::Downstream(_) => {
+                self.clients -= 1;
+                self.counters.downstream_active.set(self.clients as u64);
+            }
+            Role::Upstream { .. } => self.counters.upstream_active.sub(1),
         }
         self.io.close(key, how);
     }

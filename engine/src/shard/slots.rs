@@ -75,6 +75,8 @@ pub(super) struct Running {
     pub(super) exchange: Exchange,
     pub(super) downstream: ConnKey,
     pub(super) upstream: Option<ConnKey>,
+    /// Whether it was counted as a tunnel.
+    pub(super) is_tunnel: bool,
 }
 
 impl Slot {

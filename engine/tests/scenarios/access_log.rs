@@ -393,6 +393,65 @@ fn bytes_are_counted_on_all_four_sides() {
 }
 
 #[test]
+fn connections_to_origins_are_counted_while_they_are_open() {
+    scenario(|w| {
+        w.settings(|settings| settings.clusters[0].keepalive.idle_timeout = Duration::from_secs(5));
+        w.origin().on("GET /slow").wait("2s").ok("slow");
+        w.origin().on("GET /close").reply("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").close();
+        w.origin().on("*").ok("fine");
+        let (a, b) = (w.client(), w.client());
+        w.expect_counter("upstream_active", 0);
+        a.get("/slow");
+        b.get("/").expect_ok("fine");
+        w.expect_counter("upstream_active", 2).expect_counter("upstream_idle", 1);
+        a.expect_ok("slow").get("/close").expect_ok("");
+        w.settle().expect_counter("upstream_active", 1).expect_counter("upstream_idle", 1);
+        w.after("6s").expect_counter("upstream_active", 0).expect_counter("upstream_idle", 0);
+    });
+}
+
+#[test]
+fn a_connection_that_cannot_be_made_is_not_counted_as_open() {
+    scenario(|w| {
+        w.origin().is_down();
+        w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n");
+        w.expect_counter("upstream_active", 0).expect_counter("upstream_connect_failures", 3);
+    });
+}
+
+#[test]
+fn tunnels_are_counted_while_they_are_open() {
+    scenario(|w| {
+        w.origin().on("GET /ws").reply(SWITCHED).tunnel();
+        w.origin().on("*").ok("");
+        let (c, d) = (w.client(), w.client());
+        c.get("/").expect_ok("");
+        w.expect_counter("tunnels_active", 0);
+        c.request("GET", "/ws", UPGRADE, "").expect_status(101);
+        d.request("GET", "/ws", UPGRADE, "").expect_status(101);
+        w.expect_counter("tunnels_active", 2).expect_counter("exchanges_active", 2);
+        c.finish();
+        w.origin().finish_on(0);
+        w.settle().expect_counter("tunnels_active", 1).expect_counter("upstream_active", 1);
+        w.stop().settle().expect_counter("tunnels_active", 0).expect_counter("upstream_active", 0);
+        d.expect_over();
+    });
+}
+
+#[test]
+fn raw_connections_are_counted_as_tunnels_once_they_lead_somewhere() {
+    scenario(|w| {
+        let c = raw_client(w);
+        c.send("abc");
+        w.origin().expect_raw(0, "abc");
+        w.expect_counter("tunnels_active", 1).expect_counter("upstream_active", 1);
+        c.finish();
+        w.origin().finish_on(0);
+        w.settle().expect_counter("tunnels_active", 0).expect_counter("upstream_active", 0);
+    });
+}
+
+#[test]
 fn a_cut_answer_is_logged_with_the_status_that_went_out_and_the_bytes_that_did() {
     scenario(|w| {
         w.origin()

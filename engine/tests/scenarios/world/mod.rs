@@ -289,6 +289,7 @@ impl World {
         let leaks = state.simulation.leaks();
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
         state.check_log();
+        state.check_gauges();
     }
 
     fn trace(&self) -> Vec<String> {
@@ -373,6 +374,20 @@ impl State {
             let logged = self.records.iter().filter(|record| record.text("outcome") == *label).count();
             assert_eq!(logged as u64, *count, "{label}");
         }
+    }
+
+    /// What counts the present counts nothing when nothing is left.
+    fn check_gauges(&mut self) {
+        let mut sum = Snapshot::default();
+        sum.add(self.simulation.counters(0));
+        let gauges = [
+            sum.downstream_active,
+            sum.upstream_idle,
+            sum.upstream_active,
+            sum.exchanges_active,
+            sum.tunnels_active,
+        ];
+        assert_eq!(gauges, [0; 5], "{}", sum.to_text());
     }
 }
 
