@@ -47,7 +47,7 @@ impl<I: Io> Shard<I> {
         let facts = exchange.facts();
         let times = facts.times;
         let head = exchange.request();
-        let field = |name| head.and_then(|head| head.fields.get(name));
+        let field = |name| head.and_then(|head| head.fields.get_received(name));
         let endpoint = exchange.endpoint();
         let status = exchange.status().unwrap_or_else(|| match outcome.fault() {
             crate::exchange::Fault::None => 0,

@@ -2,7 +2,7 @@
 
 use crate::world::{Record, World, calm, scenario};
 use ringway_engine::io::sim::Welcome;
-use ringway_engine::settings::{Address, PathPattern, Route, RouteAction, TcpListener};
+use ringway_engine::settings::{Address, FieldEdit, PathPattern, Route, RouteAction, TcpListener};
 use std::time::Duration;
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
@@ -43,6 +43,33 @@ fn a_complete_exchange_is_described() {
         w.client().get("/").expect_ok("hello");
         describes(&w.last_record(), &[("downstream_request", "1"), ("peer", "198.51.0.2")]);
         assert_eq!(w.records().len(), 3);
+    });
+}
+
+#[test]
+fn fields_are_logged_as_they_were_received_whatever_was_sent_on() {
+    scenario(|w| {
+        w.settings(|settings| {
+            let route = &mut settings.sites[0].routes[0];
+            route.request_fields = vec![
+                FieldEdit::Set("User-Agent".into(), "ours/1".into()),
+                FieldEdit::Remove("Referer".into()),
+                FieldEdit::Add("Referer".into(), "http://ours.example/".into()),
+            ];
+        });
+        w.origin().on("*").ok("");
+        let c = w.client();
+        let fields = "User-Agent: curl/8\r\nReferer: http://a.example/\r\n";
+        c.request("GET", "/", fields, "").expect_ok("");
+        w.origin().last().expect_headers("User-Agent", &["ours/1"]);
+        w.origin().last().expect_headers("Referer", &["http://ours.example/"]);
+        describes(&w.last_record(), &[("user_agent", "curl/8"), ("referer", "http://a.example/")]);
+        c.get("/").expect_ok("");
+        w.origin().last().expect_header("User-Agent", "ours/1");
+        describes(&w.last_record(), &[("user_agent", ""), ("referer", "")]);
+        // Also where it was meant for this hop only.
+        c.request("GET", "/", "Connection: User-Agent\r\nUser-Agent: hop/1\r\n", "").expect_ok("");
+        describes(&w.last_record(), &[("user_agent", "hop/1")]);
     });
 }
 

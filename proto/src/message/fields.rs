@@ -29,6 +29,23 @@ pub(crate) struct Entry {
     pub(crate) value: Span,
 }
 
+impl Entry {
+    /// Removes it. What was received can still be looked up; what was added leaves nothing behind, since its spans
+    /// point elsewhere.
+    #[inline]
+    pub(crate) fn remove(&mut self) {
+        if self.place == Place::Added {
+            *self = Self {
+                id: Name::Other,
+                place: Place::Removed,
+                name: Span::default(),
+                value: Span::default(),
+            };
+        }
+        self.place = Place::Removed;
+    }
+}
+
 /// Room made for added text at the first addition: `X-Forwarded-*`, `Via`, `X-Request-Id` and the like.
 const ADDED_BYTES: usize = 256;
 /// Room made for added fields at the first addition.
@@ -98,6 +115,13 @@ impl Fields {
         if self.may_have(id) { self.get_all(id).next() } else { None }
     }
 
+    /// The first received field of a known name, whatever was changed since.
+    pub fn get_received(&self, id: Name) -> Option<&[u8]> {
+        debug_assert!(id != Name::Other);
+        let is_meant = |entry: &&Entry| entry.id == id && entry.place != Place::Added;
+        self.list.iter().find(is_meant).map(|entry| entry.value.of(&self.received))
+    }
+
     /// The first field of a known name, as bytes that outlive a change of these fields.
     pub fn get_chunk(&self, id: Name) -> Option<Chunk> {
         let entry = self.list.iter().find(|entry| entry.id == id && entry.place != Place::Removed)?;
@@ -136,7 +160,7 @@ impl Fields {
         }
         for entry in &mut self.list {
             if entry.id == id {
-                entry.place = Place::Removed;
+                entry.remove();
             }
         }
         self.noted &= !id.noted_bit();
@@ -152,7 +176,7 @@ impl Fields {
     pub(crate) fn remove_known(&mut self, which: impl Fn(Name) -> bool) {
         for entry in &mut self.list {
             if entry.id != Name::Other && which(entry.id) {
-                entry.place = Place::Removed;
+                entry.remove();
             }
         }
     }
@@ -162,7 +186,7 @@ impl Fields {
         for index in 0..self.list.len() {
             let entry = self.list[index];
             if entry.place != Place::Removed && which(self.view(&entry)) {
-                self.list[index].place = Place::Removed;
+                self.list[index].remove();
             }
         }
     }
@@ -194,7 +218,8 @@ impl Fields {
         self.push(Name::classify(name), name, value);
         if let Some(first) = first {
             let entry = self.list.pop().expect("just pushed");
-            self.list[first] = entry;
+            // Before the removed one, which stays: what was received can be looked up.
+            self.list.insert(first, entry);
         }
         Ok(())
     }
@@ -362,6 +387,31 @@ mod tests {
                 let is_valid = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
                 assert_eq!(is_valid_value(&value), is_valid, "{byte} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn what_was_received_can_be_looked_up_whatever_was_changed() {
+        let via = |fields: &Fields| fields.get_received(Name::Via).map(<[u8]>::to_vec);
+        for change in [
+            (|fields: &mut Fields| fields.remove(Name::Via)) as fn(&mut Fields),
+            |fields| fields.remove_named(b"via"),
+            |fields| fields.remove_known(|id| id == Name::Via),
+            |fields| fields.set(b"via", b"9").unwrap(),
+            |fields| fields.replace(Name::Via, b"9").unwrap(),
+            |fields| fields.append(b"Via", b"9").unwrap(),
+        ] {
+            let mut fields = received("A: 1\r\nVia: 2\r\nvia: 3\r\n\r\n");
+            change(&mut fields);
+            // What was added and removed again was never received.
+            fields.set(b"Via", b"10").unwrap();
+            fields.remove(Name::Via);
+            assert_eq!((via(&fields), fields.has(Name::Via)), (Some(b"2".to_vec()), false));
+            let mut fields = received("A: 1\r\n\r\n");
+            change(&mut fields);
+            assert_eq!(via(&fields), None);
+            fields.remove_named(b"via");
+            assert_eq!((via(&fields), text(&fields).as_str()), (None, "A=1"));
         }
     }
 

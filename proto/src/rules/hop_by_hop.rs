@@ -203,7 +203,7 @@ fn remove_one(list: &mut [Entry], text: &Fields, name: &[u8], protected: Protect
             Place::Removed => continue,
         };
         if entry.id == id && spelled.eq_ignore_ascii_case(name) {
-            entry.place = Place::Removed;
+            entry.remove();
         }
     }
     Ok(())
