@@ -4,6 +4,7 @@
 //! from KDL, a framework user from code) has already turned words into values. [`Settings::check`] finds
 //! contradictions that no single value shows, such as a route to a cluster that does not exist.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -372,7 +373,7 @@ impl Settings {
     /// Finds what is contradictory. Each error is one sentence.
     ///
     /// # Errors
-    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names given twice, a name in
+    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names and hosts given twice, a name in
     /// `Via` that is no token.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
@@ -384,6 +385,7 @@ impl Settings {
                 errors.push(format!("cluster \"{}\" is given twice", cluster.name));
             }
         }
+        errors.extend(self.repeated_hosts().map(|host| format!("host \"{host}\" is given twice")));
         let known = |name: &str| self.clusters.iter().any(|cluster| cluster.name == name);
         let proxied =
             self.sites.iter().flat_map(|site| &site.routes).filter_map(|route| match &route.action {
@@ -405,6 +407,14 @@ impl Settings {
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+
+    /// The hosts that another site, or the same one, has already: only the first would get requests.
+    fn repeated_hosts(&self) -> impl Iterator<Item = &String> {
+        let mut seen = HashSet::new();
+        // As requests are matched: without case and last dot.
+        let spelled = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        self.sites.iter().flat_map(|site| &site.hosts).filter(move |host| !seen.insert(spelled(host)))
+    }
 }
 
 impl std::fmt::Display for Address {
@@ -413,5 +423,33 @@ impl std::fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(sites: &[&[&str]]) -> Vec<String> {
+        let listen = Address::Tcp(([127, 0, 0, 1], 80).into());
+        let mut settings = Settings::reverse_proxy(listen.clone(), vec![listen]);
+        let site = |hosts: &&[&str]| Site {
+            hosts: hosts.iter().map(|host| (*host).into()).collect(),
+            ..settings.sites[0].clone()
+        };
+        settings.sites = sites.iter().map(site).collect();
+        settings.check().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_host_that_is_given_twice_is_an_error() {
+        assert_eq!(errors(&[&["a.example", "*"], &["a.example"]]), ["host \"a.example\" is given twice"]);
+        assert_eq!(
+            errors(&[&["a.example", "b"], &["c", "A.Example."]]),
+            ["host \"A.Example.\" is given twice"]
+        );
+        assert_eq!(errors(&[&["*.a.example", "*.a.example"]]), ["host \"*.a.example\" is given twice"]);
+        assert_eq!(errors(&[&["*"], &["*"]]), ["host \"*\" is given twice"]);
+        assert!(errors(&[&["*", "a.example"], &["*.a.example", "b.a.example"]]).is_empty());
     }
 }
