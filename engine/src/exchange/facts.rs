@@ -14,7 +14,7 @@ pub struct Downstream {
     pub port: u16,
     /// Whether its forwarding fields are believed.
     pub is_trusted: bool,
-    /// `http` or `https`.
+    /// `http`, `https`, or `tcp` where bytes are relayed as they are.
     pub scheme: &'static str,
     /// Index of the listener.
     pub listener: usize,

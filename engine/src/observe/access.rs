@@ -15,11 +15,11 @@ pub struct Record<'a> {
     pub peer: &'a str,
     /// Request method; empty when there was none to read.
     pub method: &'a [u8],
-    /// Request target as received.
+    /// Request target as received; empty when there was none to read.
     pub target: &'a [u8],
     /// The host that was asked for.
     pub host: Option<&'a [u8]>,
-    /// `HTTP/1.1`, `HTTP/2.0`, or `TCP` for a raw tunnel.
+    /// `HTTP/1.0`, `HTTP/1.1`, `HTTP/2.0`, or `TCP` for a raw tunnel; empty when there was no request to read.
     pub protocol: &'a str,
     /// Status sent to the client; 0 when none was.
     pub status: u16,
@@ -94,10 +94,10 @@ impl Formatter {
         let string = |out: &mut Vec<u8>, name, value: &[u8]| text::json_string(out, name, shortened(value));
         string(out, "id", record.request_id);
         string(out, "peer", record.peer.as_bytes());
-        string(out, "method", record.method);
-        string(out, "target", record.target);
+        string(out, "method", or_dash(record.method));
+        string(out, "target", or_dash(record.target));
         record.host.into_iter().for_each(|host| string(out, "host", host));
-        string(out, "protocol", record.protocol.as_bytes());
+        string(out, "protocol", or_dash(record.protocol.as_bytes()));
         text::json_number(out, "status", u64::from(record.status));
         text::json_number(out, "received", record.received_bytes);
         text::json_number(out, "sent", record.sent_bytes);
@@ -192,6 +192,11 @@ fn without_port(peer: &str) -> &str {
     }
 }
 
+/// What both formats write where there is nothing.
+fn or_dash(value: &[u8]) -> &[u8] {
+    if value.is_empty() { b"-" } else { value }
+}
+
 /// At most [`VALUE_BYTES_MAX`] of a value: a client must not fill the log faster than it fills our heads.
 fn shortened(value: &[u8]) -> &[u8] {
     &value[..value.len().min(VALUE_BYTES_MAX)]
@@ -276,9 +281,9 @@ mod tests {
         let unread = Record { peer: "unix:", ..Record::default() };
         let expected = "unix - - [01/Jan/1970:00:00:00 +0000] \"-\" 000 0 \"-\" \"-\"\n";
         assert_eq!(line(LogFormat::Combined, &unread), expected);
-        assert!(
-            line(LogFormat::Json, &unread).starts_with("{\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":\"\"")
-        );
+        let line = line(LogFormat::Json, &unread);
+        assert!(line.starts_with("{\"time\":\"1970-01-01T00:00:00.000Z\",\"id\":\"\""), "{line}");
+        assert!(line.contains(",\"method\":\"-\",\"target\":\"-\",\"protocol\":\"-\","), "{line}");
     }
 
     #[test]

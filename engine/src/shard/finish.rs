@@ -57,14 +57,13 @@ impl<I: Io> Shard<I> {
             unix_ms: self.clock.unix_ms(),
             request_id: &facts.id,
             peer: &facts.downstream.address,
-            method: head.map_or(b"-", |head| head.method_bytes()),
-            target: head.map_or(b"-", |head| head.received_target()),
+            method: head.map_or(b"", |head| head.method_bytes()),
+            target: head.map_or(b"", |head| head.received_target()),
             host: head.map(|_| &*facts.host),
-            protocol: match head.map(|head| head.version) {
-                None => "-",
-                Some(Version::Http10) => "HTTP/1.0",
-                Some(Version::Http11) => "HTTP/1.1",
-                Some(Version::Http2) => "HTTP/2",
+            protocol: match head {
+                Some(head) => protocol(head.version),
+                None if facts.downstream.scheme == "tcp" => "TCP",
+                None => "",
             },
             status,
             received_bytes: facts.traffic.received,
@@ -87,6 +86,15 @@ impl<I: Io> Shard<I> {
     }
 }
 
+/// The name of a version in the log. Other servers, too, give HTTP/2 a minor number there, which it does not have.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2.0",
+    }
+}
+
 /// One line for what somebody has to look at: our own faults loudly, a client's only when asked for.
 fn log_failure(exchange: &Exchange, outcome: Outcome) {
     use crate::exchange::Fault;
@@ -104,5 +112,16 @@ fn log_failure(exchange: &Exchange, outcome: Outcome) {
             facts.downstream.address,
             String::from_utf8_lossy(&facts.id)
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_named_with_both_their_numbers() {
+        let all = [Version::Http10, Version::Http11, Version::Http2];
+        assert_eq!(all.map(protocol), ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"]);
     }
 }

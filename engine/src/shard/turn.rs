@@ -195,7 +195,10 @@ impl<I: Io> Shard<I> {
     }
 
     fn downstream(&self, kind: ListenerKind, peer: PeerAddress) -> Downstream {
-        let (ListenerKind::Http { index: listener } | ListenerKind::Tcp { index: listener }) = kind;
+        let (scheme, listener) = match kind {
+            ListenerKind::Http { index } => ("http", index),
+            ListenerKind::Tcp { index } => ("tcp", index),
+        };
         let trusted = &self.snapshot.settings.forwarding.trusted;
         match peer {
             PeerAddress::Ip(address) => {
@@ -204,12 +207,12 @@ impl<I: Io> Shard<I> {
                     address: ip.to_string().into(),
                     port: address.port(),
                     is_trusted: trusted.iter().any(|range| range.contains(ip)),
-                    scheme: "http",
+                    scheme,
                     listener,
                 }
             }
             PeerAddress::Unix => {
-                Downstream { address: "unix".into(), port: 0, is_trusted: false, scheme: "http", listener }
+                Downstream { address: "unix".into(), port: 0, is_trusted: false, scheme, listener }
             }
         }
     }

@@ -281,7 +281,11 @@ fn a_raw_connection_has_one_record() {
         c.expect_raw("123").expect_closed();
         let record = w.last_record();
         record.expect("outcome", "tunnel_closed").expect("received", "5").expect("sent", "3");
-        record.expect("cluster", "app").expect("attempts", "1").expect("method", "-").expect("protocol", "-");
+        record
+            .expect("cluster", "app")
+            .expect("attempts", "1")
+            .expect("method", "-")
+            .expect("protocol", "TCP");
     });
 }
 
