@@ -203,6 +203,14 @@ fn one_mistake_is_one_error() {
 }
 
 #[test]
+fn two_sites_cannot_have_one_host() {
+    let errors =
+        errors(&with("site \"a\" { route { respond; }; }\nsite \"b\" \"A\" { route { respond; }; }"));
+    assert!(errors.contains("f:4:10: error: host \"a\" is given twice\n"), "{errors}");
+    assert!(errors.contains("^^^\n  = earlier: f:3:6\n"), "{errors}");
+}
+
+#[test]
 fn an_empty_file_has_nothing_to_listen_on() {
     assert!(errors("").contains("f:1:1: error: there is nothing to listen on"));
     assert!(errors("workers 1").contains("there is nothing to listen on"));
