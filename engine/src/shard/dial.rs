@@ -49,7 +49,6 @@ impl<I: Io> Shard<I> {
         if let Some(running) = self.exchanges.get_mut(key) {
             running.upstream = Some(conn);
         }
-        self.counters.upstream_connects.add(1);
         self.counters.upstream_active.add(1);
         match self.io.dial(conn, &self.upstreams.endpoint(endpoint).address) {
             Ok(()) => self.touch(conn),
@@ -66,6 +65,7 @@ impl<I: Io> Shard<I> {
                     return;
                 };
                 let endpoint = *endpoint;
+                self.counters.upstream_connects.add(1);
                 self.connect(key, conn, endpoint, Provenance::Fresh);
             }
             Err(error) => self.on_dial_failed(conn, key, &error),

@@ -428,6 +428,7 @@ fn a_connection_that_cannot_be_made_is_not_counted_as_open() {
         w.origin().is_down();
         w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n");
         w.expect_counter("upstream_active", 0).expect_counter("upstream_connect_failures", 3);
+        w.expect_counter("upstream_connects", 0);
     });
 }
 
