@@ -34,16 +34,29 @@ pub(super) struct Control {
     _quit: UnixStream,
 }
 
-type Answer = fn(&Sender<Request>) -> String;
+type Command = fn(&Sender<Request>) -> Answer;
+
+/// The answer to a command.
+struct Answer {
+    text: String,
+    /// What is asked of the supervisor once the peer has the text: a process that stops at once would take it along.
+    then: Option<Request>,
+}
 
 /// What can be said, and what answers it.
-const COMMANDS: &[(&str, Answer)] = &[
+const COMMANDS: &[(&str, Command)] = &[
     ("ping", |_| "pong\n".into()),
     ("status text", |requests| status(requests, super::Status::to_text)),
     ("status json", |requests| status(requests, super::Status::to_json)),
-    ("stop", |requests| stop(requests, Stop::Graceful)),
-    ("stop fast", |requests| stop(requests, Stop::Fast)),
+    ("stop", |_| stop(Stop::Graceful)),
+    ("stop fast", |_| stop(Stop::Fast)),
 ];
+
+impl<T: Into<String>> From<T> for Answer {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), then: None }
+    }
+}
 
 impl ControlSocket {
     /// Binds the socket, for this user alone.
@@ -82,17 +95,18 @@ fn wait_for_peer(socket: &Socket, quitting: &UnixStream) -> bool {
 }
 
 fn answer(mut peer: UnixStream, requests: &Sender<Request>) {
-    let text = if !is_trusted(&peer) {
+    let Answer { text, then } = if !is_trusted(&peer) {
         "error: not for you\n".into()
     } else {
         match read_line(&mut peer) {
             Ok(line) => execute(&line, requests),
-            Err(error) => format!("error: {error}\n"),
+            Err(error) => format!("error: {error}\n").into(),
         }
     };
     // Who does not read the answer does not get it.
     _ = peer.set_write_timeout(Some(PEER_PATIENCE));
     _ = peer.write_all(text.as_bytes());
+    then.into_iter().for_each(|request| _ = requests.send(request));
 }
 
 /// The user we run as, or root.
@@ -122,23 +136,25 @@ fn read_line(peer: &mut UnixStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(line).trim().to_owned())
 }
 
-fn execute(line: &str, requests: &Sender<Request>) -> String {
+fn execute(line: &str, requests: &Sender<Request>) -> Answer {
     match COMMANDS.iter().find(|(command, _)| *command == line) {
         Some((_, answer)) => answer(requests),
         None => {
             let known: Vec<_> = COMMANDS.iter().map(|(command, _)| *command).collect();
-            format!("error: unknown command {line:?}; there are: {}\n", known.join(", "))
+            format!("error: unknown command {line:?}; there are: {}\n", known.join(", ")).into()
         }
     }
 }
 
-fn status(requests: &Sender<Request>, render: fn(&super::Status) -> String) -> String {
-    Request::ask_status(requests).as_ref().map_or_else(|| "error: no answer\n".into(), render)
+fn status(requests: &Sender<Request>, render: fn(&super::Status) -> String) -> Answer {
+    match Request::ask_status(requests) {
+        Some(status) => render(&status).into(),
+        None => "error: no answer\n".into(),
+    }
 }
 
-fn stop(requests: &Sender<Request>, how: Stop) -> String {
-    _ = requests.send(Request::Stop(how));
-    "stopping\n".into()
+fn stop(how: Stop) -> Answer {
+    Answer { text: "stopping\n".into(), then: Some(Request::Stop(how)) }
 }
 
 const LINE_BYTES_MAX: usize = 256;
@@ -148,7 +164,7 @@ const PEER_PATIENCE: Duration = Duration::from_secs(2);
 mod tests {
     use super::*;
     use crate::observe::testing::TempDir;
-    use crossbeam_channel::{Receiver, unbounded};
+    use crossbeam_channel::{Receiver, bounded, unbounded};
     use std::fs;
     use std::net::Shutdown;
     use std::os::unix::fs::MetadataExt;
@@ -189,6 +205,21 @@ mod tests {
         assert!(matches!(requests.recv().unwrap(), Request::Stop(Stop::Graceful)));
         assert_eq!(say(&dir, b"stop fast\n"), "stopping\n");
         assert!(matches!(requests.recv().unwrap(), Request::Stop(Stop::Fast)));
+    }
+
+    #[test]
+    fn a_stop_is_answered_before_it_begins() {
+        let dir = TempDir::new();
+        // Nobody takes the request before the answer is there.
+        let (requests, received) = bounded(0);
+        let _control = ControlSocket::bind(&dir.path("c")).unwrap().serve(requests).unwrap();
+        let mut stream = UnixStream::connect(dir.path("c")).unwrap();
+        stream.set_read_timeout(Some(PEER_PATIENCE)).unwrap();
+        stream.write_all(b"stop\n").unwrap();
+        let mut answer = [0; 9];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"stopping\n");
+        assert!(matches!(received.recv().unwrap(), Request::Stop(Stop::Graceful)));
     }
 
     #[test]
