@@ -25,6 +25,10 @@ pub const ACCEPT_BACKOFF_MS: u64 = 100;
 /// How long a client's connection between requests is kept when its shard begins to drain: the next request may be on
 /// the way.
 pub const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a client that has asked for nothing more is not watched while it waits for its answer. Most answers come
+/// sooner, and the connection is then closed without a wait to take back; of one that leaves meanwhile the origin's
+/// work for so long is in vain.
+pub const LAST_REQUEST_UNWATCHED: Duration = Duration::from_millis(50);
 /// Bytes of an unread request body that are read and dropped after an early answer, so that the connection can
 /// be used again or the client at least sees the answer.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;

@@ -1,10 +1,11 @@
 //! How a turn ends: every connection that was touched is flushed, resumed, closed, watched and timed.
 
-use super::slots::{Client, Role, Serving, Upstream};
+use super::slots::{Client, Role, Running, Serving, Slot, Upstream};
 use super::{Life, Shard};
 use crate::io::{Close, Interest, Io};
 use crate::keys::ConnKey;
-use crate::limits::QUEUE_LOW_BYTES;
+use crate::limits::{LAST_REQUEST_UNWATCHED, QUEUE_LOW_BYTES};
+use crate::time::Instant;
 use std::io::ErrorKind;
 
 impl<I: Io> Shard<I> {
@@ -107,8 +108,9 @@ impl<I: Io> Shard<I> {
                 if running.exchange.outcome().is_some() {
                     // What comes behind a malformed request is the rest of it, whatever it looks like.
                     let may_have_more = running.exchange.rule().is_some() || !slot.conn.is_receive_done();
+                    let had_content = running.exchange.facts().traffic.received > 0;
                     self.complete(exchange);
-                    self.after_exchange(key, may_have_more);
+                    self.after_exchange(key, may_have_more, had_content);
                 }
             }
             Role::Upstream { state: Upstream::Closing { .. }, .. } => self.close(key, Close::Gentle),
@@ -117,14 +119,14 @@ impl<I: Io> Shard<I> {
     }
 
     /// A client's exchange is over and everything was sent: the next request, or the end.
-    fn after_exchange(&mut self, key: ConnKey, may_have_more: bool) {
+    fn after_exchange(&mut self, key: ConnKey, may_have_more: bool, had_content: bool) {
         let Some(slot) = self.conns.get_mut(key) else { return };
         if slot.conn.is_failed() {
             return self.close(key, Close::Gentle);
         }
         let is_over = slot.conn.must_close() || !slot.conn.is_reusable();
         if is_over || (self.life == Life::Draining && slot.conn.undecoded_bytes() == 0) {
-            return self.close_client(key, may_have_more);
+            return self.close_client(key, may_have_more, had_content);
         }
         // Nothing is touched for its own sake: who settles this connection goes on to watch and time it, and a
         // request that has already come touches what it sends to.
@@ -135,14 +137,15 @@ impl<I: Io> Shard<I> {
     /// to send, else half-closed, with the rest read and dropped for a while. A client that may send another request
     /// can have sent it by now; met by a closed socket it comes back as a reset, which destroys the answer that the
     /// client has not read yet (RFC 9112 section 9.6).
-    fn close_client(&mut self, key: ConnKey, may_have_more: bool) {
+    fn close_client(&mut self, key: ConnKey, may_have_more: bool, had_content: bool) {
         let Some(slot) = self.conns.get(key) else { return };
         let is_clean = slot.conn.is_finished() || slot.conn.is_failed();
         if is_clean || slot.conn.is_tunnel() {
             return self.close(key, Close::Gentle);
         }
         let has_more = may_have_more || !slot.conn.is_reuse_declined() || slot.conn.undecoded_bytes() > 0;
-        if has_more || self.has_bytes(key) {
+        // Behind content some clients send an empty line too many (RFC 9112 section 2.2).
+        if has_more || (had_content && self.has_bytes(key)) {
             self.linger(key);
         } else {
             self.close(key, Close::Gentle);
@@ -168,7 +171,7 @@ impl<I: Io> Shard<I> {
     }
 
     /// Tells the pump what to watch the connection for from now on.
-    fn watch(&mut self, key: ConnKey) {
+    pub(super) fn watch(&mut self, key: ConnKey) {
         let wants_bytes = self.wants_bytes(key);
         let Some(slot) = self.conns.get_mut(key) else { return };
         slot.conn.retain();
@@ -194,6 +197,9 @@ impl<I: Io> Shard<I> {
             return true;
         };
         let other = match &slot.role {
+            Role::Downstream(_) if unwatched_until(slot, running).is_some_and(|until| self.now < until) => {
+                return false;
+            }
             Role::Downstream(_) => running.upstream,
             Role::Upstream { .. } => Some(running.downstream),
         };
@@ -227,4 +233,11 @@ impl<I: Io> Shard<I> {
         }
         self.io.close(key, how);
     }
+}
+
+/// Until when a client's connection is left alone: its request is complete and was its last, so that nothing can come
+/// any more but the news that it has left.
+pub(super) fn unwatched_until(slot: &Slot, running: &Running) -> Option<Instant> {
+    let is_last = slot.conn.is_reuse_declined() && slot.conn.is_receive_done() && !slot.conn.is_tunnel();
+    is_last.then(|| running.exchange.facts().times.begun + LAST_REQUEST_UNWATCHED)
 }

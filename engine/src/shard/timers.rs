@@ -3,6 +3,7 @@
 //! A connection has one timer. Its deadline is worked out from what the connection and its exchange are doing;
 //! nothing is armed or cancelled per request as long as deadlines only move later.
 
+use super::settle::unwatched_until;
 use super::slots::{Client, Role, Serving, Slot, Upstream};
 use super::{Life, Shard};
 use crate::exchange::{Outcome, Refusal, Timeout, Waits};
@@ -24,6 +25,8 @@ enum Due {
     Expire,
     /// The exchange is told.
     Exchange(ExchangeKey, Timeout),
+    /// The client is watched from now on.
+    Watch,
 }
 
 impl<I: Io> Shard<I> {
@@ -58,6 +61,8 @@ impl<I: Io> Shard<I> {
             Due::Close => self.close(key, Close::Gentle),
             Due::Header => self.refuse(key, Refusal::Outcome(Outcome::HeaderTimeout)),
             Due::Expire => self.discard_idle(key),
+            // It is settled behind every timer.
+            Due::Watch => {}
             Due::Dial(exchange) => {
                 self.counters.upstream_connect_failures.add(1);
                 self.abandon_upstream(exchange);
@@ -155,7 +160,9 @@ impl<I: Io> Shard<I> {
             }
             Waits::Connect { .. } | Waits::FirstByte { .. } | Waits::Response { .. } | Waits::Flush => None,
         };
-        [writes, total, wait].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let watch = unwatched_until(slot, running).filter(|until| *until > self.now);
+        let watch = watch.map(|until| (until, Due::Watch));
+        [writes, total, wait, watch].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What the origin's side of a running exchange waits for.

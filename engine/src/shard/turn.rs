@@ -61,9 +61,11 @@ impl<I: Io> Shard<I> {
     /// to follow before the pump sleeps.
     pub fn on_readable_of_many(&mut self, now: Instant, key: ConnKey) -> bool {
         self.take_in(now, key);
-        // A side that is to be paused is paused now, or the pump would go on telling about it.
-        if self.unsettled_bytes > UNSETTLED_BYTES_MAX || !self.wants_bytes(key) {
+        if self.unsettled_bytes > UNSETTLED_BYTES_MAX {
             self.settle();
+        } else if !self.wants_bytes(key) {
+            // A side that is to be paused is paused now, or the pump would go on telling about it.
+            self.watch(key);
         }
         !self.touched.is_empty()
     }

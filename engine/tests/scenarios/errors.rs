@@ -478,6 +478,45 @@ fn a_client_that_closes_while_it_waits_spares_the_origin_the_work() {
 }
 
 #[test]
+fn a_client_that_asked_for_nothing_more_is_seen_to_leave_a_moment_later() {
+    calm(|w| {
+        w.origin().on("GET /first").ok("fine");
+        w.origin().on("GET /").hang();
+        w.client().get("/first").expect_ok("fine");
+        let c = w.client();
+        c.request("GET", "/", "Connection: close\r\n", "").sent().close();
+        w.after("100ms");
+        w.origin().expect_requests(2).expect_end(0, Some("finished"));
+        w.expect_outcomes(&["complete", "downstream_closed"]);
+        let record = w.last_record();
+        assert!(
+            record.text("total_us").parse::<u64>().is_ok_and(|us| (50_000..60_000).contains(&us)),
+            "{record:?}"
+        );
+    });
+}
+
+#[test]
+fn a_client_that_asked_for_nothing_more_is_answered_however_long_that_takes() {
+    scenario(|w| {
+        w.origin().on("*").wait("3s").ok("fine");
+        let c = w.client();
+        c.request("GET", "/", "Connection: close\r\n", "").expect_ok("fine").expect_closed();
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn an_empty_line_behind_content_does_not_destroy_the_last_answer() {
+    calm(|w| {
+        w.origin().on("POST /").wait("10ms").ok("fine");
+        let c = w.client();
+        c.request("POST", "/", "Connection: close\r\nContent-Length: 2\r\n", "ab").send("\r\n");
+        c.expect_ok("fine").expect_closed();
+    });
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_of_its_content_takes_the_request_with_it() {
     scenario(|w| {
         w.origin().on("POST /").hang();
