@@ -224,7 +224,9 @@ impl<I: Io> Shard<I> {
         };
         feed(&mut running.exchange, &mut env);
         self.feeding = None;
-        self.perform(key);
+        if !self.actions.is_empty() {
+            self.perform(key);
+        }
     }
 
     fn update_date(&mut self) {

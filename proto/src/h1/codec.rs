@@ -225,6 +225,14 @@ impl Codec {
     /// The next part of the message under way, or of the next message when it may begin.
     #[inline]
     pub fn poll_part(&mut self) -> Option<Part> {
+        let is_between = matches!(self.receive, Receive::Head | Receive::Idle);
+        if is_between && self.input.is_empty() && !self.is_finished {
+            return None;
+        }
+        self.poll_received()
+    }
+
+    fn poll_received(&mut self) -> Option<Part> {
         match self.receive {
             Receive::Head => match self.role {
                 Role::Server => self.poll_request(),
