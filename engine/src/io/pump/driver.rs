@@ -21,25 +21,45 @@ const TUNINGS: &[Tuning] = &[
     ("plain", |_| {}),
 ];
 
-/// The environment variable that forces a driver: `epoll` or `io_uring`.
+/// Which event loop a shard is to run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring, or epoll where there is none.
+    Any,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+impl Driver {
+    /// What the environment variable `RINGWAY_IO` forces: `epoll` or `io_uring`.
+    pub fn from_env() -> Self {
+        match std::env::var(FORCE).unwrap_or_default().as_str() {
+            "epoll" => Self::Epoll,
+            "io_uring" => Self::IoUring,
+            _ => Self::Any,
+        }
+    }
+}
+
 const FORCE: &str = "RINGWAY_IO";
 
 /// Runs the future that `make` builds, which is told the driver's name, until it ends.
-pub(super) fn run<F>(make: impl FnOnce(String) -> F) -> io::Result<()>
+pub(super) fn run<F>(driver: Driver, make: impl FnOnce(String) -> F) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,
 {
-    let forced = std::env::var(FORCE).unwrap_or_default();
-    let reason = match forced.as_str() {
-        "epoll" => format!("{FORCE}=epoll"),
-        _ => match build_ring() {
+    let reason = match driver {
+        Driver::Epoll => format!("{FORCE}=epoll"),
+        Driver::Any | Driver::IoUring => match build_ring() {
             Ok((mut runtime, tuning)) => {
                 let result = runtime.block_on(make(format!("io_uring ({tuning})")));
                 // What the kernel may still complete into lives in the runtime: it stays until the process ends.
                 std::mem::forget(runtime);
                 return result;
             }
-            Err(error) if forced == "io_uring" => return Err(error),
+            Err(error) if driver == Driver::IoUring => return Err(error),
             Err(error) => format!("io_uring is not available: {error}"),
         },
     };

@@ -12,6 +12,7 @@ mod socket;
 mod sys;
 mod watch;
 
+pub use driver::Driver;
 pub use socket::Accepted;
 
 use super::{Close, Interest, Io};
@@ -31,10 +32,15 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use watch::Readiness;
 
-/// Runs a shard on this thread until it is told to stop.
+/// Runs a shard on this thread until it is told to stop, on the event loop that the environment says.
 pub fn run(start: Start) {
+    run_on(Driver::from_env(), start);
+}
+
+/// Runs a shard on this thread until it is told to stop.
+pub fn run_on(driver: Driver, start: Start) {
     let (index, reports) = (start.index, start.reports.clone());
-    let report = match driver::run(|driver| serve(start, driver)) {
+    let report = match driver::run(driver, |driver| serve(start, driver)) {
         Ok(()) => Report::Stopped { index },
         Err(error) => Report::Failed { index, error: error.to_string() },
     };
