@@ -1,13 +1,13 @@
 //! What was found by attacking the running proxy.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, simulated, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
 use std::time::Duration;
 
 /// Small pieces, so that the queue is not empty and not full either when the origin stops.
 #[test]
 fn an_origin_that_stops_while_the_client_is_behind_is_timed_once_the_client_is_not() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|settings| settings.clusters[0].timeouts.between_bytes = Duration::from_secs(10));
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
         let fill = "x".repeat(63 * 1024);
@@ -27,7 +27,7 @@ fn an_origin_that_stops_while_the_client_is_behind_is_timed_once_the_client_is_n
 
 #[test]
 fn a_client_that_stops_while_the_origin_is_behind_is_timed_once_the_origin_is_not() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|settings| settings.limits.body_idle = Duration::from_secs(10));
         w.origin().on("POST /").early().stop_reading().wait("30s").resume_reading().hang();
         let c = w.client();
@@ -43,7 +43,7 @@ fn a_client_that_stops_while_the_origin_is_behind_is_timed_once_the_origin_is_no
 
 #[test]
 fn a_drain_waits_for_the_last_bytes_of_a_tunnel() {
-    calm(|w| {
+    simulated_calm(|w| {
         let raw = raw_listener(w);
         w.origin().on("POST /").early().finish().stop_reading().wait("30s").resume_reading().read_all();
         let body = "x".repeat(63 * 1024) + &"y".repeat(10_000);
@@ -66,7 +66,7 @@ fn a_drain_waits_for_the_last_bytes_of_a_tunnel() {
 
 #[test]
 fn a_client_between_requests_has_a_moment_for_the_next_when_the_proxy_drains() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("hello");
         let (new, used, silent, idle) = (w.client(), w.client(), w.client(), w.client());
         for c in [&used, &idle] {

@@ -1,6 +1,6 @@
 //! Slow readers: what they cost, and that they lose nothing.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, simulated, simulated_calm};
 use ringway_engine::io::sim::Conditions;
 use ringway_engine::limits::QUEUE_HIGH_BYTES;
 
@@ -13,7 +13,7 @@ const LARGE: usize = 10_000_000;
 
 #[test]
 fn a_reader_that_stops_costs_a_bounded_number_of_bytes_and_gets_everything_later() {
-    calm(|w| {
+    simulated_calm(|w| {
         let body = pattern(LARGE);
         w.origin().on("GET /").ok(&body);
         let c = w.client();
@@ -30,7 +30,7 @@ fn a_reader_that_stops_costs_a_bounded_number_of_bytes_and_gets_everything_later
 
 #[test]
 fn a_slow_reader_gets_ten_million_bytes_in_hundreds_of_pieces() {
-    calm(|w| {
+    simulated_calm(|w| {
         let body = pattern(LARGE);
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let chunks = body
@@ -58,7 +58,7 @@ fn a_slow_reader_gets_ten_million_bytes_in_hundreds_of_pieces() {
 
 #[test]
 fn an_upload_to_an_origin_that_stops_reading_is_bounded_and_arrives_later() {
-    calm(|w| {
+    simulated_calm(|w| {
         let body = pattern(LARGE);
         w.origin().on("POST /").early().stop_reading().wait("50s").resume_reading().read_all().ok("done");
         let c = w.client();
@@ -73,7 +73,7 @@ fn an_upload_to_an_origin_that_stops_reading_is_bounded_and_arrives_later() {
 
 #[test]
 fn an_upload_in_chunks_to_a_slow_origin_is_intact() {
-    calm(|w| {
+    simulated_calm(|w| {
         let body = "0123456789abcdef".repeat(60_000);
         let script = w.origin().on("POST /").early();
         let script = (0..20).fold(script, |script, _| script.stop_reading().wait("5s").resume_reading());
@@ -88,7 +88,7 @@ fn an_upload_in_chunks_to_a_slow_origin_is_intact() {
 
 #[test]
 fn single_bytes_for_a_stopped_reader_cost_no_more_than_a_full_queue() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.conditions(|conditions| {
             *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
         });
@@ -106,7 +106,7 @@ fn single_bytes_for_a_stopped_reader_cost_no_more_than_a_full_queue() {
 
 #[test]
 fn single_byte_chunks_for_a_stopped_reader_cost_no_more() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.conditions(|conditions| {
             *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
         });
@@ -123,7 +123,7 @@ fn single_byte_chunks_for_a_stopped_reader_cost_no_more() {
 
 #[test]
 fn single_bytes_of_an_upload_for_a_stopped_origin_cost_no_more_than_a_full_queue() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.conditions(|conditions| {
             *conditions = Conditions { buffer_bytes: 4096, ..Conditions::dribbling() };
         });
@@ -141,7 +141,7 @@ fn single_bytes_of_an_upload_for_a_stopped_origin_cost_no_more_than_a_full_queue
 
 #[test]
 fn a_body_is_intact_however_often_its_reader_pauses() {
-    scenario(|w| {
+    simulated(|w| {
         let body = pattern(300_000);
         w.origin().on("GET /").ok(&body);
         let c = w.client();
@@ -160,7 +160,7 @@ fn a_body_is_intact_however_often_its_reader_pauses() {
 
 #[test]
 fn pipelined_responses_to_a_slow_reader_come_in_order_and_little_is_held() {
-    calm(|w| {
+    simulated_calm(|w| {
         let c = w.client();
         c.stop_reading();
         for n in 0..50 {
@@ -181,7 +181,7 @@ fn pipelined_responses_to_a_slow_reader_come_in_order_and_little_is_held() {
 
 #[test]
 fn a_client_that_stops_reading_does_not_hold_up_another() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("GET /").ok("x".repeat(1_000_000));
         let slow: Vec<_> = (0..20).map(|_| w.client()).collect();
         slow.iter().for_each(|c| _ = c.stop_reading().get("/"));
@@ -199,7 +199,7 @@ fn a_client_that_stops_reading_does_not_hold_up_another() {
 
 #[test]
 fn an_origin_that_stops_reading_does_not_hold_up_what_it_sends() {
-    calm(|w| {
+    simulated_calm(|w| {
         let (up, down) = (pattern(1_000_000), pattern(1_200_000));
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", down.len());
         w.origin()
@@ -224,7 +224,7 @@ fn an_origin_that_stops_reading_does_not_hold_up_what_it_sends() {
 
 #[test]
 fn a_client_that_stops_reading_its_answer_does_not_hold_up_its_upload() {
-    calm(|w| {
+    simulated_calm(|w| {
         let (up, down) = (pattern(1_000_000), pattern(1_200_000));
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", down.len());
         w.origin().on("POST /").early().reply(head).reply(&down[..10]).read_all().reply(&down[10..]);
@@ -251,7 +251,7 @@ fn pattern(len: usize) -> Vec<u8> {
 
 #[test]
 fn a_hundred_clients_that_do_not_read_hold_a_hundred_times_that() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").ok("x".repeat(2_000_000));
         let clients: Vec<_> = (0..100).map(|_| w.client()).collect();
         clients.iter().for_each(|c| _ = c.stop_reading().get("/"));
@@ -265,7 +265,7 @@ fn a_hundred_clients_that_do_not_read_hold_a_hundred_times_that() {
 
 #[test]
 fn full_duplex_through_small_buffers_does_not_lock_up() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.conditions(|conditions| conditions.buffer_bytes = 3000);
         w.origin().on("*").early().reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").echo();
         let c = w.client();
@@ -276,7 +276,7 @@ fn full_duplex_through_small_buffers_does_not_lock_up() {
 
 #[test]
 fn slow_and_torn_in_both_directions_everything_arrives() {
-    scenario(|w| {
+    simulated(|w| {
         w.conditions(|conditions| conditions.buffer_bytes = 500);
         let content: String = (0..500).map(|n| format!("{n:010}")).collect();
         w.origin().on("*").ok(&content);
@@ -287,7 +287,7 @@ fn slow_and_torn_in_both_directions_everything_arrives() {
 
 #[test]
 fn an_early_answer_comes_down_while_the_upload_is_stuck() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").early().stop_reading().ok("early").hang();
         let c = w.client();
         c.post("/", "x".repeat(5_000_000)).expect_ok("early");
@@ -298,7 +298,7 @@ fn an_early_answer_comes_down_while_the_upload_is_stuck() {
 
 #[test]
 fn what_an_early_answer_leaves_of_a_large_upload_is_dropped_up_to_a_bound() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("POST /").early().ok("early").hang();
         w.origin().on("GET /next").ok("next");
         let c = w.client();

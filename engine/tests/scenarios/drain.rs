@@ -1,6 +1,6 @@
 //! The end of a shard: what runs may end, what is idle goes, and nothing is taken for complete that is not.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, scenario, simulated, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const SWITCH: &str = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websock
 
 #[test]
 fn a_running_exchange_is_completed_and_says_that_it_is_the_last() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").wait("5s").ok("slow");
         let c = w.client();
         c.get("/");
@@ -23,7 +23,7 @@ fn a_running_exchange_is_completed_and_says_that_it_is_the_last() {
 
 #[test]
 fn a_response_that_has_begun_is_completed_before_the_close() {
-    scenario(|w| {
+    simulated(|w| {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
         w.origin().on("GET /").reply(head).wait("5s").reply("world");
         let c = w.client();
@@ -37,7 +37,7 @@ fn a_response_that_has_begun_is_completed_before_the_close() {
 
 #[test]
 fn an_upload_that_runs_is_completed() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").ok("done");
         let c = w.client();
         c.request("POST", "/", "Content-Length: 10\r\n", "hello").sent();
@@ -51,7 +51,7 @@ fn an_upload_that_runs_is_completed() {
 
 #[test]
 fn idle_clients_are_closed_at_once_and_so_are_idle_connections_to_origins() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         let (idle, silent) = (w.client(), w.client());
         idle.get("/").expect_ok("x");
@@ -67,7 +67,7 @@ fn idle_clients_are_closed_at_once_and_so_are_idle_connections_to_origins() {
 
 #[test]
 fn a_head_that_has_begun_is_served_and_is_the_last_on_both_sides() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         let c = w.client();
         c.send("GET / HTTP/1.1\r\nHo").sent();
@@ -82,7 +82,7 @@ fn a_head_that_has_begun_is_served_and_is_the_last_on_both_sides() {
 
 #[test]
 fn a_request_behind_the_last_response_is_not_processed() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").wait("5s").ok("first");
         w.origin().on("POST /never").ok("second");
         let c = w.client();
@@ -96,7 +96,7 @@ fn a_request_behind_the_last_response_is_not_processed() {
 
 #[test]
 fn a_request_that_crosses_the_close_of_its_connection_gets_no_half_answer() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         let c = w.client();
         c.get("/").expect_ok("x");
@@ -116,7 +116,7 @@ fn a_request_that_crosses_the_close_of_its_connection_gets_no_half_answer() {
 
 #[test]
 fn nobody_new_is_served() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").wait("5s").ok("x");
         let c = w.client();
         c.get("/");
@@ -142,7 +142,7 @@ fn the_rest_of_an_answered_request_is_still_taken() {
 
 #[test]
 fn what_has_not_ended_at_the_deadline_is_cut() {
-    scenario(|w| {
+    simulated(|w| {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
         w.origin().on("GET /").reply(head).wait("20s").reply("world");
         w.origin().on("GET /none").hang();
@@ -161,7 +161,7 @@ fn what_has_not_ended_at_the_deadline_is_cut() {
 
 #[test]
 fn a_websocket_goes_on_until_the_deadline_and_is_cut_on_both_sides() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply(SWITCH).echo_raw();
         let c = w.client();
         c.request("GET", "/", ASK, "").expect_status(101);
@@ -191,7 +191,7 @@ fn a_websocket_that_ends_by_itself_ends_the_drain() {
 
 #[test]
 fn a_raw_connection_goes_on_until_the_deadline() {
-    scenario(|w| {
+    simulated(|w| {
         let address = Address::Tcp(([192, 0, 2, 1], 5432).into());
         let listener = TcpListener { address: address.clone(), mode: None, cluster: "app".into() };
         w.settings(|settings| settings.tcp = vec![listener]);
@@ -211,7 +211,7 @@ fn a_raw_connection_goes_on_until_the_deadline() {
 
 #[test]
 fn a_slow_reader_has_until_the_deadline() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("GET /").ok("x".repeat(1_000_000));
         let c = w.client();
         c.stop_reading().get("/");
@@ -243,13 +243,12 @@ fn a_stop_cuts_everything_at_once() {
 
 #[track_caller]
 fn is_empty(w: &World) {
-    w.settle().close_ended_clients();
-    assert_eq!((w.connections(), w.held_bytes()), (0, 0));
+    w.settle().close_ended_clients().expect_empty();
 }
 
 #[test]
 fn new_clients_are_refused() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").wait("5s").ok("fine");
         let running = w.client();
         running.get("/");
@@ -262,7 +261,7 @@ fn new_clients_are_refused() {
 
 #[test]
 fn requests_behind_the_one_that_runs_are_not_begun() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").wait("2s").ok("fine");
         let c = w.client();
         c.get("/1").get("/2");
@@ -275,7 +274,7 @@ fn requests_behind_the_one_that_runs_are_not_begun() {
 
 #[test]
 fn when_nothing_is_left_the_shard_stops_before_its_deadline() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").wait("2s").ok("fine");
         let c = w.client();
         c.get("/");

@@ -1,12 +1,12 @@
 //! Origins that answer before they have the whole request.
 
-use crate::world::{calm, scenario};
+use crate::world::{calm, scenario, simulated, simulated_calm};
 
 const NO: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
 
 #[test]
 fn an_early_answer_is_relayed_at_once_and_the_rest_of_the_request_is_dropped() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").early().reply(NO).hang();
         w.origin().on("GET /").ok("next");
         let c = w.client();
@@ -54,7 +54,7 @@ fn an_early_answer_with_the_request_right_behind_it_leaves_the_client_usable() {
 
 #[test]
 fn an_origin_that_answers_early_and_closes_is_understood() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").early().read(5).reply(NO).close();
         w.origin().on("GET /").ok("next");
         let c = w.client();
@@ -67,7 +67,7 @@ fn an_origin_that_answers_early_and_closes_is_understood() {
 
 #[test]
 fn an_origin_that_says_too_large_and_closes_while_the_client_sends_is_heard() {
-    calm(|w| {
+    simulated_calm(|w| {
         let no = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 9\r\n\r\ntoo large";
         w.origin().on("POST /").early().reply(no).close();
         let c = w.client();
@@ -94,7 +94,7 @@ fn a_client_that_only_reads_after_it_has_sent_sees_an_early_refusal() {
 
 #[test]
 fn a37_an_endless_upload_behind_an_early_answer_ends_the_connection() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("POST /").early().reply(NO).close();
         let c = w.client();
         c.request("POST", "/", "Transfer-Encoding: chunked\r\n", "").expect_status(403).expect_body("no");
@@ -154,7 +154,7 @@ fn a_close_delimited_early_answer_is_complete_at_its_close() {
 fn an_early_answer_that_is_cut_is_cut_for_the_client() {
     scenario(|w| {
         let half = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly";
-        w.origin().on("POST /").early().read(5).reply(half).wait("1s").close();
+        w.origin().on("POST /").early().read(5).reply(half).wait("20ms").close();
         let c = w.client();
         c.request("POST", "/", "Content-Length: 10\r\n", "hello").expect_status(200).expect_body("early");
         c.expect_aborted();

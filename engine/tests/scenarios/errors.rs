@@ -1,6 +1,6 @@
 //! What is malformed, and who is told; origins and clients that fail.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, calm, scenario, simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
 
 /// The client sends a head that is refused: it is told, its connection ends, no origin hears of it, and what follows is
@@ -227,7 +227,7 @@ fn our_own_answers_say_when_and_are_not_to_be_stored() {
         let c = w.client();
         c.get("/").expect_status(502).expect_body("502 Bad Gateway\n");
         let date = c.response().get("date").expect("one").to_string();
-        assert!(date.starts_with("Mon, 23 Nov 2026 12:00:0") && date.ends_with(" GMT"), "{date}");
+        assert!(date.len() == "Mon, 23 Nov 2026 12:00:00".len() + 4 && date.ends_with(" GMT"), "{date}");
         c.expect_header("Cache-Control", "no-store").expect_no_header("Via");
     });
 }
@@ -272,19 +272,22 @@ fn content_for_an_origin_that_is_down_is_read_and_dropped() {
 }
 
 #[test]
-fn an_origin_that_closes_or_resets_unasked_is_a_502() {
-    for is_reset in [false, true] {
-        scenario(|w| {
-            let origin = w.origin();
-            if is_reset {
-                origin.resets_at_once()
-            } else {
-                origin.closes_at_once()
-            };
-            w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
-            w.expect_outcomes(&["upstream_closed"]);
-        });
-    }
+fn an_origin_that_closes_unasked_is_a_502() {
+    scenario(|w| {
+        w.origin().closes_at_once();
+        w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
+        w.expect_outcomes(&["upstream_closed"]);
+    });
+}
+
+/// On real sockets the reset may also come while we dial, which is another outcome.
+#[test]
+fn an_origin_that_resets_unasked_is_a_502() {
+    simulated(|w| {
+        w.origin().resets_at_once();
+        w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
+        w.expect_outcomes(&["upstream_closed"]);
+    });
 }
 
 #[test]
@@ -324,7 +327,7 @@ fn an_origin_that_closes_anywhere_in_its_answer_is_never_taken_for_complete() {
 fn a_client_that_vanishes_at_any_byte_leaves_nothing_behind() {
     let request =
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n";
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").wait("10ms").ok("fine");
         for cut in 0..=request.len() {
             let (closes, resets, finishes) = (w.client(), w.client(), w.client());
@@ -382,7 +385,7 @@ fn a13_white_space_before_a_colon_of_an_answer_never_comes_through() {
         w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n").hang();
         let c = w.client();
         c.get("/");
-        w.after("1s");
+        w.settle();
         // Either it is removed or the answer is refused.
         w.last_record().expect("outcome", "upstream_malformed").expect("rule", "space_before_colon");
         c.expect_status(502).expect_body("502 Bad Gateway\n");
@@ -417,7 +420,7 @@ fn an_answer_that_comes_before_the_request_is_not_taken() {
         // What an origin says unasked may arrive before the request left or behind it: never is it taken for the
         // answer to a second request.
         c.get("/1");
-        w.after("1s");
+        w.settle();
         let status = w.last_record().text("status").to_string();
         assert!(["200", "502"].contains(&status.as_str()), "{status}");
         c.expect_status(status.parse().unwrap());
@@ -428,7 +431,7 @@ fn an_answer_that_comes_before_the_request_is_not_taken() {
 
 #[test]
 fn out_of_descriptors_is_a_503_and_not_the_origins_fault() {
-    scenario(|w| {
+    simulated(|w| {
         w.conditions(|c| c.no_descriptor = 1000);
         w.origin().on("*").ok("fine");
         let c = w.client();
@@ -441,7 +444,7 @@ fn out_of_descriptors_is_a_503_and_not_the_origins_fault() {
 
 #[test]
 fn an_origin_whose_kernel_accepts_and_nobody_else_does_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().welcome(Welcome::Ignore);
         let c = w.client();
         c.get("/")
@@ -479,7 +482,7 @@ fn a_client_that_closes_while_it_waits_spares_the_origin_the_work() {
 
 #[test]
 fn a_client_that_asked_for_nothing_more_is_seen_to_leave_a_moment_later() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("GET /first").ok("fine");
         w.origin().on("GET /").hang();
         w.client().get("/first").expect_ok("fine");
@@ -499,7 +502,7 @@ fn a_client_that_asked_for_nothing_more_is_seen_to_leave_a_moment_later() {
 #[test]
 fn a_client_that_asked_for_nothing_more_is_answered_however_long_that_takes() {
     scenario(|w| {
-        w.origin().on("*").wait("3s").ok("fine");
+        w.origin().on("*").wait("100ms").ok("fine");
         let c = w.client();
         c.request("GET", "/", "Connection: close\r\n", "").expect_ok("fine").expect_closed();
         w.expect_outcomes(&["complete"]);

@@ -1,6 +1,6 @@
 //! `Expect: 100-continue` (RFC 9110 section 10.1.1).
 
-use crate::world::scenario;
+use crate::world::{scenario, simulated};
 use std::time::Duration;
 
 const EXPECT: &str = "Content-Length: 5\r\nExpect: 100-continue\r\n";
@@ -8,7 +8,7 @@ const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 #[test]
 fn the_expectation_goes_up_and_the_origins_100_comes_down() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").early().reply(CONTINUE).read_all().ok("done");
         let c = w.client();
         c.request("POST", "/", EXPECT, "")
@@ -24,7 +24,7 @@ fn the_expectation_goes_up_and_the_origins_100_comes_down() {
 
 #[test]
 fn a_silent_origin_makes_us_say_100_once_and_a_late_100_of_its_own_is_dropped() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").early().wait("3s").reply(CONTINUE).read_all().ok("done");
         let c = w.client();
         c.request("POST", "/", EXPECT, "").expect_status(100).expect_at("1s");
@@ -85,7 +85,7 @@ fn a_client_that_does_not_wait_gets_the_100_and_the_answer() {
 
 #[test]
 fn a_client_that_does_not_wait_gets_no_100_of_ours() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").wait("5s").ok("done");
         let c = w.client();
         c.request("POST", "/", EXPECT, "hello").expect_ok("done").expect_kept_alive();
@@ -213,7 +213,7 @@ fn an_expectation_is_sent_again_with_the_request() {
 
 #[test]
 fn the_time_for_a_100_does_not_run_while_the_origin_is_connected_to() {
-    scenario(|w| {
+    simulated(|w| {
         w.origins(2);
         w.origin_at(0).welcome(ringway_engine::io::sim::Welcome::Silence);
         w.origin_at(1).on("POST /").early().wait("500ms").reply(CONTINUE).read_all().ok("done");
@@ -228,7 +228,7 @@ fn the_time_for_a_100_does_not_run_while_the_origin_is_connected_to() {
 
 #[test]
 fn the_time_for_content_begins_with_the_100_that_we_say() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| {
             (s.limits.expect_timeout, s.limits.body_idle) = (Duration::from_secs(5), Duration::from_secs(3));
         });
@@ -245,7 +245,7 @@ fn the_time_for_content_begins_with_the_100_that_we_say() {
 
 #[test]
 fn the_time_for_content_begins_with_the_100_of_the_origin() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| {
             (s.limits.expect_timeout, s.limits.body_idle) = (Duration::from_secs(20), Duration::from_secs(3));
         });

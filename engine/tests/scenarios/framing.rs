@@ -1,7 +1,7 @@
 //! Where messages begin and end (RFC 9112 section 6), and that nobody takes half of one for the whole.
 
 use crate::world::http::Framing;
-use crate::world::{World, calm, scenario};
+use crate::world::{World, calm, scenario, simulated, simulated_calm};
 
 #[test]
 fn a_request_goes_to_the_origin_and_its_response_comes_back() {
@@ -342,7 +342,7 @@ fn a29_a_chunked_response_that_is_cut_anywhere_is_cut_for_the_client() {
     let head = reply.find("3\r\n").unwrap();
     for cut in head..reply.len() {
         scenario(|w| {
-            w.origin().on("GET /").reply(&reply[..cut]).wait("1s").close();
+            w.origin().on("GET /").reply(&reply[..cut]).wait("20ms").close();
             w.client().get("/").expect_status(200).expect_aborted();
             w.expect_outcomes(&["upstream_truncated"]);
         });
@@ -352,7 +352,7 @@ fn a29_a_chunked_response_that_is_cut_anywhere_is_cut_for_the_client() {
 #[test]
 fn a_reset_is_no_end_of_a_response_that_ends_with_its_connection() {
     scenario(|w| {
-        w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\n\r\nabc").wait("1s").reset();
+        w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\n\r\nabc").wait("20ms").reset();
         w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
         w.expect_outcomes(&["upstream_truncated"]);
     });
@@ -360,7 +360,7 @@ fn a_reset_is_no_end_of_a_response_that_ends_with_its_connection() {
 
 #[test]
 fn a_reset_that_only_a_send_was_told_of_is_no_end_either() {
-    calm(|w| {
+    simulated_calm(|w| {
         // The content of the request waits for room towards the origin: so the reset is met by a send first, and
         // Linux tells of it once.
         w.conditions(|c| c.buffer_bytes = 2000);
@@ -375,7 +375,7 @@ fn a_reset_that_only_a_send_was_told_of_is_no_end_either() {
 fn a_response_that_is_cut_is_cut_for_an_http10_client_too() {
     for reply in ["Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "Content-Length: 9\r\n\r\nabc"] {
         scenario(|w| {
-            w.origin().on("GET /").reply(format!("HTTP/1.1 200 OK\r\n{reply}")).wait("1s").close();
+            w.origin().on("GET /").reply(format!("HTTP/1.1 200 OK\r\n{reply}")).wait("20ms").close();
             let c = w.client();
             c.send("GET / HTTP/1.0\r\n\r\n").expect_status(200).expect_body("abc").expect_aborted();
             w.expect_outcomes(&["upstream_truncated"]);
@@ -388,7 +388,7 @@ fn broken_chunks_in_the_middle_of_a_response_cut_the_client() {
     for broken in ["XYZ\r\n", "5\r\nhelloXX", "ffffffffffffffffff\r\n"] {
         scenario(|w| {
             let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
-            w.origin().on("GET /").reply(head).wait("1s").reply(broken).hang();
+            w.origin().on("GET /").reply(head).wait("20ms").reply(broken).hang();
             w.client().get("/").expect_status(200).expect_aborted();
             w.expect_outcomes(&["upstream_malformed"]);
         });
@@ -427,7 +427,7 @@ fn a_client_that_half_closes_does_not_take_what_it_has_for_the_whole() {
 
 #[test]
 fn a_client_that_half_closes_and_takes_nothing_is_given_up() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("GET /").ok("x".repeat(1_000_000));
         let c = w.client();
         c.stop_reading().get("/");
@@ -469,7 +469,7 @@ fn an_answer_before_the_end_of_the_request_is_complete_and_the_rest_is_dropped()
 
 #[test]
 fn a_client_that_never_sends_the_rest_of_an_answered_request_is_closed() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").early().ok("early").hang();
         let c = w.client();
         c.request("POST", "/", "Content-Length: 10\r\n", "01234").expect_ok("early").expect_closed();

@@ -1,13 +1,13 @@
 //! Interim (1xx) responses (RFC 9110 section 15.2).
 
-use crate::world::scenario;
+use crate::world::{scenario, simulated};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn b35_early_hints_are_relayed_one_after_the_other_as_they_come() {
-    scenario(|w| {
+    simulated(|w| {
         let second = "HTTP/1.1 103 More Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n";
         w.origin()
             .on("GET /")
@@ -102,7 +102,7 @@ fn sixteen_interim_responses_are_relayed_and_a_further_one_is_a_502() {
 #[test]
 fn an_origin_that_closes_behind_an_interim_response_is_a_502() {
     scenario(|w| {
-        w.origin().on("GET /").reply(HINTS).wait("1s").close();
+        w.origin().on("GET /").reply(HINTS).wait("20ms").close();
         let c = w.client();
         c.get("/").expect_status(103).expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
         w.origin().expect_requests(1);
@@ -114,7 +114,7 @@ fn an_origin_that_closes_behind_an_interim_response_is_a_502() {
 fn a_kept_connection_that_dies_behind_an_interim_response_is_not_tried_again() {
     scenario(|w| {
         w.origin().on("GET /").reply(OK);
-        w.origin().on("GET /hints").reply(HINTS).wait("1s").close();
+        w.origin().on("GET /hints").reply(HINTS).wait("20ms").close();
         let c = w.client();
         c.get("/").expect_ok("ok");
         // The origin has seen the request and begun to answer it: it did not idle out.
@@ -139,7 +139,7 @@ fn b35_a_client_of_http10_gets_no_interim_response() {
 #[test]
 fn interim_responses_to_pipelined_requests_stay_with_their_own() {
     scenario(|w| {
-        w.origin().on("GET /a").wait("1s").reply([HINTS, OK].concat());
+        w.origin().on("GET /a").wait("20ms").reply([HINTS, OK].concat());
         w.origin().on("HEAD /b").reply([HINTS, "HTTP/1.1 204 No Content\r\n\r\n"].concat());
         w.origin().on("GET /c").reply(OK);
         let c = w.client();
@@ -167,7 +167,7 @@ fn an_interim_response_during_an_upload_does_not_end_it() {
 
 #[test]
 fn an_origin_that_hangs_behind_an_interim_response_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply("HTTP/1.1 103 Early Hints\r\n\r\n").hang();
         w.client().get("/").expect_status(103).expect_status(504).expect_body("504 Gateway Timeout\n");
         assert!(w.now().as_secs() <= 31);

@@ -1,6 +1,6 @@
 //! When a connection is used again, and when it must not be (RFC 9112 section 9).
 
-use crate::world::{calm, scenario};
+use crate::world::{calm, scenario, simulated};
 use std::time::Duration;
 
 #[test]
@@ -149,7 +149,7 @@ fn an_idle_connection_that_the_origin_closes_is_not_used() {
 
 #[test]
 fn an_idle_origin_connection_expires() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].keepalive.idle_timeout = Duration::from_secs(20));
         w.origin().on("*").ok("fine");
         let c = w.client();
@@ -190,7 +190,7 @@ fn without_idle_connections_every_request_has_its_own_and_says_so() {
 
 #[test]
 fn an_idle_client_is_closed_in_order() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").ok("fine");
         w.client().get("/").expect_ok("fine").expect_closed();
         let now = w.now();
@@ -216,7 +216,8 @@ fn a41_nothing_is_processed_behind_a_request_that_says_close() {
     scenario(|w| {
         w.origin().on("GET /last").wait("20ms").ok("last");
         let c = w.client();
-        c.request("GET", "/last", "Connection: close\r\n", "").get("/more");
+        let last = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        c.send(format!("{last}GET /more HTTP/1.1\r\nHost: a\r\n\r\n"));
         c.expect_ok("last").expect_header("Connection", "close").expect_closed();
         w.origin().expect_requests(1).request(0).expect_no_header("Connection");
     });
@@ -324,7 +325,7 @@ fn an_origin_connection_whose_request_was_not_taken_whole_is_not_used_again() {
 
 #[test]
 fn nothing_is_left_of_a_hundred_clients() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").ok("fine");
         for _ in 0..100 {
             w.client().get("/").expect_ok("fine").close();

@@ -1,6 +1,6 @@
 //! What is too much, and what becomes of the connection then.
 
-use crate::world::{calm, scenario};
+use crate::world::{calm, scenario, simulated, simulated_calm};
 
 #[test]
 fn b8_a_request_head_may_be_as_long_as_the_limit_and_no_longer() {
@@ -63,7 +63,7 @@ fn a_response_head_that_is_too_long_is_502() {
 
 #[test]
 fn a_connection_beyond_the_limit_waits_until_another_ends() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|settings| {
             settings.limits.connections = 1;
             settings.workers = Some(1);
@@ -109,7 +109,7 @@ fn a_long_unwanted_body_is_answered_and_the_connection_ends() {
 
 #[test]
 fn an_early_error_reaches_a_client_that_is_still_sending() {
-    scenario(|w| {
+    simulated(|w| {
         let c = w.client();
         c.pace(50, "10ms");
         c.send(format!("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nX: {}\r\n\r\n", "x".repeat(2000)));
@@ -180,7 +180,7 @@ fn many_small_extensions_are_bounded_too() {
 
 #[test]
 fn a_thousand_idle_clients_hold_no_buffers() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").ok("fine");
         let clients: Vec<_> = (0..1000).map(|_| w.client()).collect();
         clients.iter().for_each(|c| _ = c.get("/").expect_ok("fine"));
@@ -191,7 +191,7 @@ fn a_thousand_idle_clients_hold_no_buffers() {
 
 #[test]
 fn a_thousand_begun_heads_hold_little() {
-    calm(|w| {
+    simulated_calm(|w| {
         let clients: Vec<_> = (0..1000).map(|_| w.client()).collect();
         clients.iter().for_each(|c| _ = c.send("GET / HTTP/1.1\r\nHost: "));
         w.settle();

@@ -1,4 +1,7 @@
 //! What the proxy as a whole does, one behaviour a test, each named as the sentence that it proves.
+//!
+//! A test is a script for clients and origins. `scenario` and `calm` play it on the simulator and on real sockets,
+//! `simulated` and `simulated_calm` on the simulator only: [`world`] says when.
 
 mod attacked;
 mod world;

@@ -1,12 +1,12 @@
 //! Several requests before the first answer (RFC 9112 section 9.3.2).
 
-use crate::world::{Client, World, calm, scenario};
+use crate::world::{Client, World, scenario, simulated, simulated_calm};
 use std::time::Duration;
 
 #[test]
 fn a40_answers_come_in_the_order_of_the_requests() {
     scenario(|w| {
-        w.origin().on("GET /slow").wait("500ms").ok("slow");
+        w.origin().on("GET /slow").wait("20ms").ok("slow");
         w.origin().on("GET /fast").ok("fast");
         let c = w.client();
         c.get("/slow").get("/fast").get("/slow").get("/fast");
@@ -17,7 +17,7 @@ fn a40_answers_come_in_the_order_of_the_requests() {
 
 #[test]
 fn a_request_waits_for_the_answer_to_the_one_before() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /1").wait("1s").ok("one");
         w.origin().on("GET /2").ok("two");
         let c = w.client();
@@ -84,7 +84,7 @@ fn requests_behind_one_that_failed_are_answered() {
 #[test]
 fn requests_behind_one_that_is_cut_are_not_processed() {
     scenario(|w| {
-        w.origin().on("GET /1").reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").wait("1s").close();
+        w.origin().on("GET /1").reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").wait("20ms").close();
         let c = w.client();
         c.get("/1").get("/2").expect_status(200).expect_body("abc").expect_aborted();
         w.origin().expect_requests(1);
@@ -106,7 +106,7 @@ fn a_hundred_requests_at_once_are_all_answered() {
 
 #[test]
 fn a_flood_of_requests_waits_in_the_kernel() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").hang();
         let c = w.client();
         c.set_buffer(10_000_000);
@@ -122,7 +122,7 @@ fn a_flood_of_requests_waits_in_the_kernel() {
 
 #[test]
 fn a_client_that_leaves_has_its_other_requests_dropped() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").wait("1s").ok("fine");
         let c = w.client();
         c.get("/1").get("/2").get("/3").sent();
@@ -151,7 +151,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
 fn a_request_that_crosses_our_close_does_not_destroy_the_answer_before() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| {
             s.limits.keepalive_requests = 1;
             s.clusters[0].keepalive.idle_timeout = Duration::from_millis(10);
@@ -168,7 +168,7 @@ fn a_request_that_crosses_our_close_does_not_destroy_the_answer_before() {
 
 #[test]
 fn a_request_that_crosses_the_end_of_an_endless_answer_does_not_destroy_it() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").reply("HTTP/1.0 200 OK\r\n\r\nanswer").close();
         let c = crosses(w, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", || ());
         c.expect_ok("answer").expect_closed();
@@ -178,7 +178,7 @@ fn a_request_that_crosses_the_end_of_an_endless_answer_does_not_destroy_it() {
 
 #[test]
 fn a_request_that_crosses_the_close_of_a_drain_does_not_destroy_the_answer_before() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").ok("answer");
         crosses(w, GET, || _ = w.after("250us").drain("30s")).expect_ok("answer").expect_closed();
         w.origin().expect_requests(1);
@@ -187,7 +187,7 @@ fn a_request_that_crosses_the_close_of_a_drain_does_not_destroy_the_answer_befor
 
 #[test]
 fn a_request_that_crosses_the_close_behind_an_early_answer_does_not_destroy_it() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().on("*").early().reply("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno").close();
         let c = crosses(w, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\nabc", || ());
         c.expect_status(413).expect_header("Connection", "close").expect_body("no").expect_closed();
@@ -197,7 +197,7 @@ fn a_request_that_crosses_the_close_behind_an_early_answer_does_not_destroy_it()
 
 #[test]
 fn who_does_not_close_behind_our_close_has_little_time() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| {
             (s.limits.keepalive_requests, s.limits.linger) = (1, Duration::from_secs(3));
             s.clusters[0].keepalive.idle_timeout = Duration::from_secs(1);
@@ -220,7 +220,7 @@ fn nobody_waits_for_a_client_that_said_that_its_request_is_its_last() {
         let head = ["GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"];
         for head in head {
             w.client().send(head).expect_ok("answer");
-            w.settle();
+            w.after("50ms");
             assert_eq!(w.connections(), 0);
         }
     });

@@ -321,7 +321,7 @@ fn a_request_whose_host_was_edited_away_has_the_origins() {
         w.origin().on("GET /").ok("");
         edit_requests(w, vec![FieldEdit::Remove("Host".into())]);
         w.client().get("/").expect_ok("");
-        w.origin().last().expect_header("Host", "203.0.113.1:8080");
+        w.origin().last().expect_header("Host", &w.origin_at(0).address());
     });
 }
 
@@ -387,9 +387,9 @@ fn clusters_are_found_by_their_names() {
         w.origin_at(1).on("GET /other/x").ok("other");
         let c = w.client();
         c.get("/x").expect_ok("app");
-        w.last_record().expect("cluster", "app").expect("endpoint", "203.0.113.1:8080");
+        w.last_record().expect("cluster", "app").expect("endpoint", &w.origin_at(0).address());
         c.get("/other/x").expect_ok("other");
-        w.last_record().expect("cluster", "other").expect("endpoint", "203.0.113.2:8080");
+        w.last_record().expect("cluster", "other").expect("endpoint", &w.origin_at(1).address());
     });
 }
 

@@ -1,6 +1,6 @@
 //! How long anybody may keep anybody waiting.
 
-use crate::world::{calm, scenario};
+use crate::world::{simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
 
 #[test]
 fn a_head_that_does_not_come_to_its_end_is_a_408() {
-    scenario(|w| {
+    simulated(|w| {
         let c = w.client();
         c.send("GET / HTTP/1.1\r\nHos")
             .expect_status(408)
@@ -22,7 +22,7 @@ fn a_head_that_does_not_come_to_its_end_is_a_408() {
 
 #[test]
 fn a_head_that_dribbles_gets_no_more_time() {
-    scenario(|w| {
+    simulated(|w| {
         let c = w.client();
         c.pace(1, "1s").send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
         c.expect_status(408).expect_at("10s").expect_body("408 Request Timeout\n").expect_over();
@@ -32,7 +32,7 @@ fn a_head_that_dribbles_gets_no_more_time() {
 
 #[test]
 fn the_second_head_of_a_connection_has_its_own_time() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("*").ok("fine");
         let c = w.client();
         c.get("/").expect_ok("fine");
@@ -43,7 +43,7 @@ fn the_second_head_of_a_connection_has_its_own_time() {
 
 #[test]
 fn a_client_that_says_nothing_is_closed_without_a_word() {
-    scenario(|w| {
+    simulated(|w| {
         w.client().expect_no_response();
         assert_eq!(w.now().as_secs(), 10);
         w.expect_outcomes(&[]);
@@ -52,7 +52,7 @@ fn a_client_that_says_nothing_is_closed_without_a_word() {
 
 #[test]
 fn empty_lines_are_no_sign_of_life() {
-    scenario(|w| {
+    simulated(|w| {
         let c = w.client();
         c.pace(2, "1s")
             .send("\r\n".repeat(60))
@@ -65,7 +65,7 @@ fn empty_lines_are_no_sign_of_life() {
 
 #[test]
 fn content_that_stops_coming_is_a_408() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
         w.origin().on("POST /").hang();
         let c = w.client();
@@ -79,7 +79,7 @@ fn content_that_stops_coming_is_a_408() {
 
 #[test]
 fn content_that_keeps_coming_may_take_as_long_as_it_takes() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
         w.origin().on("POST /").ok("fine");
         let c = w.client();
@@ -93,7 +93,7 @@ fn content_that_keeps_coming_may_take_as_long_as_it_takes() {
 
 #[test]
 fn slow_content_is_not_held_against_anybody() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.body_idle = Duration::from_secs(20));
         w.origin().on("POST /").ok("fine");
         let c = w.client();
@@ -106,7 +106,7 @@ fn slow_content_is_not_held_against_anybody() {
 
 #[test]
 fn an_origin_that_does_not_begin_to_answer_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
         w.origin().on("*").hang();
         let c = w.client();
@@ -122,7 +122,7 @@ fn an_origin_that_does_not_begin_to_answer_is_a_504() {
 
 #[test]
 fn the_origins_time_begins_when_it_has_the_request() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
         w.origin().on("*").wait("5s").ok("fine");
         let c = w.client();
@@ -134,7 +134,7 @@ fn the_origins_time_begins_when_it_has_the_request() {
 
 #[test]
 fn a_half_head_is_no_beginning_of_an_answer_for_ever() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         w.origin().on("*").wait("3s").reply("HTTP/1.1 200 O").hang();
         let c = w.client();
@@ -149,7 +149,7 @@ fn a_half_head_is_no_beginning_of_an_answer_for_ever() {
 
 #[test]
 fn the_first_byte_of_a_head_is_the_first_byte_of_the_answer() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
         let script = w.origin().on("*").wait("6s").reply("HTTP/1.1 200 O").wait("6s").reply("K\r\n");
         script.wait("6s").reply("Content-Length: 2\r\n\r\nok");
@@ -159,7 +159,7 @@ fn the_first_byte_of_a_head_is_the_first_byte_of_the_answer() {
 
 #[test]
 fn an_interim_response_gives_the_origin_its_time_again() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(7));
         let script = w.origin().on("GET /").wait("5s").reply(HINTS).wait("5s").reply(HINTS).wait("5s");
         script.ok("fine");
@@ -174,7 +174,7 @@ fn an_interim_response_gives_the_origin_its_time_again() {
 
 #[test]
 fn an_origin_that_said_100_is_not_late_while_the_content_comes() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| {
             s.clusters[0].timeouts.first_byte = Duration::from_secs(2);
             s.clusters[0].timeouts.between_bytes = Duration::from_secs(2);
@@ -189,7 +189,7 @@ fn an_origin_that_said_100_is_not_late_while_the_content_comes() {
 
 #[test]
 fn an_answer_that_pauses_is_cut() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").hang();
         w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
@@ -201,7 +201,7 @@ fn an_answer_that_pauses_is_cut() {
 
 #[test]
 fn an_answer_that_keeps_coming_may_take_as_long_as_it_takes() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         let script = w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
         let _ = (0..10).fold(script, |script, _| script.wait("4s").reply("x"));
@@ -211,7 +211,7 @@ fn an_answer_that_keeps_coming_may_take_as_long_as_it_takes() {
 
 #[test]
 fn an_origin_is_not_late_while_the_client_does_not_read() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         w.origin().on("*").ok("x".repeat(1_000_000));
         let c = w.client();
@@ -223,7 +223,7 @@ fn an_origin_is_not_late_while_the_client_does_not_read() {
 
 #[test]
 fn a_connection_that_is_never_answered_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| {
             (s.clusters[0].timeouts.connect, s.clusters[0].retries_max) = (Duration::from_secs(3), 0)
         });
@@ -240,7 +240,7 @@ fn a_connection_that_is_never_answered_is_a_504() {
 
 #[test]
 fn a_request_that_takes_too_long_as_a_whole_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
         w.origin().on("*").hang();
         w.client().get("/").expect_status(504).expect_at("9s").expect_body("504 Gateway Timeout\n");
@@ -250,7 +250,7 @@ fn a_request_that_takes_too_long_as_a_whole_is_a_504() {
 
 #[test]
 fn an_answer_that_takes_too_long_as_a_whole_is_cut() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
         let script = w.origin().on("*").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
         let _ = (0..10).fold(script, |script, _| script.wait("2s").reply("x"));
@@ -261,7 +261,7 @@ fn an_answer_that_takes_too_long_as_a_whole_is_cut() {
 
 #[test]
 fn a_request_that_is_in_time_as_a_whole_leaves_no_trace_of_its_limit() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.request_timeout = Some(Duration::from_secs(9)));
         w.origin().on("*").wait("5s").ok("fine");
         let c = w.client();
@@ -273,7 +273,7 @@ fn a_request_that_is_in_time_as_a_whole_leaves_no_trace_of_its_limit() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
         w.origin().on("*").ok("x".repeat(1_000_000));
         let c = w.client();
@@ -290,7 +290,7 @@ fn a_client_that_takes_nothing_is_cut() {
 
 #[test]
 fn a_client_that_takes_little_by_little_is_not_cut() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
         w.origin().on("*").ok("x".repeat(1_000_000));
         let c = w.client();
@@ -305,7 +305,7 @@ fn a_client_that_takes_little_by_little_is_not_cut() {
 
 #[test]
 fn an_origin_that_takes_nothing_of_the_request_is_a_504() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| s.limits.write_idle = Duration::from_secs(30));
         w.origin().on("*").early().stop_reading().hang();
         let c = w.client();
@@ -317,7 +317,7 @@ fn an_origin_that_takes_nothing_of_the_request_is_a_504() {
 
 #[test]
 fn a_client_is_not_late_while_the_origin_does_not_read() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.settings(|s| {
             (s.limits.body_idle, s.limits.write_idle) = (Duration::from_secs(5), Duration::from_secs(60))
         });
@@ -328,7 +328,7 @@ fn a_client_is_not_late_while_the_origin_does_not_read() {
 
 #[test]
 fn the_rest_of_an_answered_request_has_little_time() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.linger = Duration::from_secs(3));
         w.settings(|s| s.sites[0].routes[0].methods = vec!["GET".into()]);
         let c = w.client();
@@ -341,7 +341,7 @@ fn the_rest_of_an_answered_request_has_little_time() {
 
 #[test]
 fn time_outs_of_one_exchange_do_not_reach_the_next() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.first_byte = Duration::from_secs(5));
         w.origin().on("*").wait("4s").ok("fine");
         let c = w.client();

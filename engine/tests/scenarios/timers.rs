@@ -1,12 +1,12 @@
 //! Time-outs of what is under way for long: which event each counts from, and that none is left over.
 
-use crate::world::{World, duration, scenario};
+use crate::world::{World, duration, simulated};
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::settings::{Limits, RouteAction, UpstreamTimeouts};
 
 #[test]
 fn a_head_that_dribbles_in_just_in_time_is_served() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         let c = w.client();
         // 37 bytes, the last of them 9.36 s after the first.
@@ -20,7 +20,7 @@ fn a_head_that_dribbles_in_just_in_time_is_served() {
 
 #[test]
 fn a_pipelined_head_that_had_to_wait_for_its_turn_is_not_late() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /slow").wait("20s").ok("slow");
         w.origin().on("GET /next").ok("next");
         let c = w.client();
@@ -34,7 +34,7 @@ fn a_pipelined_head_that_had_to_wait_for_its_turn_is_not_late() {
 
 #[test]
 fn a_kept_connection_is_closed_when_it_has_been_idle() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         let c = w.client();
         for _ in 0..3 {
@@ -49,7 +49,7 @@ fn a_kept_connection_is_closed_when_it_has_been_idle() {
 
 #[test]
 fn the_wait_for_an_answer_begins_when_the_request_is_complete() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("POST /").wait("29s").ok("done");
         let c = w.client();
         for _ in 0..2 {
@@ -64,7 +64,7 @@ fn the_wait_for_an_answer_begins_when_the_request_is_complete() {
 
 #[test]
 fn a_close_delimited_answer_that_pauses_too_long_does_not_end_cleanly() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\n\r\nabc").hang();
         let c = w.client();
         c.send("GET / HTTP/1.0\r\n\r\n")
@@ -78,7 +78,7 @@ fn a_close_delimited_answer_that_pauses_too_long_does_not_end_cleanly() {
 
 #[test]
 fn an_upload_that_takes_too_long_altogether_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         limits(w, |limits| limits.request_timeout = Some(duration("5s")));
         w.origin().on("POST /").ok("done");
         let c = w.client();
@@ -92,7 +92,7 @@ fn an_upload_that_takes_too_long_altogether_is_a_504() {
 
 #[test]
 fn a_dial_counts_towards_the_whole() {
-    scenario(|w| {
+    simulated(|w| {
         limits(w, |limits| limits.request_timeout = Some(duration("5s")));
         timeouts(w, |timeouts| timeouts.connect = duration("1m"));
         w.origin().welcome(Welcome::Silence);
@@ -109,7 +109,7 @@ fn a_dial_counts_towards_the_whole() {
 
 #[test]
 fn the_rest_of_an_unwanted_body_that_comes_in_time_leaves_the_connection_usable() {
-    scenario(|w| {
+    simulated(|w| {
         respond(w);
         let c = w.client();
         c.request("POST", "/", "Content-Length: 10\r\n", "hello").expect_ok("fixed");
@@ -123,7 +123,7 @@ fn the_rest_of_an_unwanted_body_that_comes_in_time_leaves_the_connection_usable(
 
 #[test]
 fn a_client_that_does_not_close_after_it_was_told_to_is_closed() {
-    scenario(|w| {
+    simulated(|w| {
         let c = w.client();
         c.send("nonsense\r\n\r\n").expect_status(400).expect_body("400 Bad Request\n").expect_closed();
         expect_now(w, "0s");
@@ -136,7 +136,7 @@ fn a_client_that_does_not_close_after_it_was_told_to_is_closed() {
 
 #[test]
 fn a_websocket_in_which_no_byte_moves_is_cut_and_one_byte_either_way_keeps_it() {
-    scenario(|w| {
+    simulated(|w| {
         limits(w, |limits| limits.tunnel_idle = duration("10s"));
         let switch = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
         w.origin().on("GET /").reply(switch).tunnel().wait("18s").reply("b").hang();
@@ -154,7 +154,7 @@ fn a_websocket_in_which_no_byte_moves_is_cut_and_one_byte_either_way_keeps_it() 
 
 #[test]
 fn an_upstream_connection_that_is_used_again_does_not_expire() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").ok("x");
         w.origin().on("GET /slow").wait("29s").ok("slow");
         let c = w.client();
@@ -170,7 +170,7 @@ fn an_upstream_connection_that_is_used_again_does_not_expire() {
 
 #[test]
 fn nothing_of_what_an_exchange_waited_for_is_left_for_the_next() {
-    scenario(|w| {
+    simulated(|w| {
         // Each of these arms a timer that a later deadline replaces; all of them lie in the past when the last
         // exchange runs.
         w.origin().on("POST /").wait("10s").ok("posted");
@@ -196,7 +196,7 @@ fn nothing_of_what_an_exchange_waited_for_is_left_for_the_next() {
 
 #[test]
 fn a_time_out_of_one_client_leaves_the_others_alone() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /hang").hang();
         w.origin().on("GET /").wait("29s").ok("x");
         let (late, fine) = (w.client(), w.client());

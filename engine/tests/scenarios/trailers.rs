@@ -1,7 +1,7 @@
 //! Trailer fields (RFC 9110 section 6.5, RFC 9112 section 7.1.2).
 
 use crate::world::http::Framing;
-use crate::world::{calm, scenario};
+use crate::world::{calm, scenario, simulated};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
@@ -155,7 +155,7 @@ fn malformed_trailers_of_a_response_cut_the_client() {
         w.origin()
             .on("GET /")
             .reply([CHUNKED, "3\r\nabc\r\n"].concat())
-            .wait("1s")
+            .wait("20ms")
             .reply("0\r\nX-Sum : 1\r\n\r\n")
             .hang();
         w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
@@ -167,7 +167,7 @@ fn malformed_trailers_of_a_response_cut_the_client() {
 fn a_trailer_section_without_end_is_bounded() {
     calm(|w| {
         let flood = format!("0\r\nX-A: {}", "x".repeat(20_000));
-        w.origin().on("GET /").reply([CHUNKED, "3\r\nabc\r\n"].concat()).wait("1s").reply(&flood).hang();
+        w.origin().on("GET /").reply([CHUNKED, "3\r\nabc\r\n"].concat()).wait("20ms").reply(&flood).hang();
         w.origin().on("POST /").hang();
         let c = w.client();
         c.get("/").expect_status(200).expect_body("abc").expect_aborted();
@@ -193,7 +193,11 @@ fn a_request_cut_in_its_trailers_is_not_complete() {
 #[test]
 fn a_response_cut_in_its_trailers_is_not_complete() {
     scenario(|w| {
-        w.origin().on("GET /").reply([CHUNKED, "3\r\nabc\r\n0\r\nX-Sum: 1\r\n"].concat()).wait("1s").close();
+        w.origin()
+            .on("GET /")
+            .reply([CHUNKED, "3\r\nabc\r\n0\r\nX-Sum: 1\r\n"].concat())
+            .wait("20ms")
+            .close();
         w.client().get("/").expect_status(200).expect_body("abc").expect_aborted();
         w.expect_outcomes(&["upstream_truncated"]);
     });
@@ -201,7 +205,7 @@ fn a_response_cut_in_its_trailers_is_not_complete() {
 
 #[test]
 fn trailers_that_come_late_hold_the_end_back() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply(format!("{CHUNKED}2\r\nhi\r\n0\r\n")).wait("2s").reply("X: y\r\n\r\n");
         w.client()
             .get("/")

@@ -1,6 +1,6 @@
 //! Responses that stop in the middle: the client gets what came of them, and sees that it is not the whole.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, scenario, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn stopped() -> [(String, &'static str); 3] {
 #[test]
 fn what_came_of_a_response_reaches_a_client_that_had_not_read_it() {
     for (response, head) in stopped() {
-        calm(|w| {
+        simulated_calm(|w| {
             w.conditions(|c| c.reset_discards = 1000);
             w.origin().on("*").reply(&response).close();
             let c = w.client();
@@ -37,7 +37,7 @@ fn what_came_of_a_response_reaches_a_client_that_had_not_read_it() {
 
 #[test]
 fn what_came_of_a_response_that_pauses_for_too_long_reaches_the_client() {
-    calm(|w| {
+    simulated_calm(|w| {
         let (response, _) = &stopped()[0];
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
         w.origin().on("*").reply(response).hang();
@@ -56,7 +56,7 @@ fn stops_at_once(w: &World) {
 
 #[test]
 fn a_slow_reader_has_time_for_what_came_as_long_as_it_reads() {
-    calm(|w| {
+    simulated_calm(|w| {
         stops_at_once(w);
         let c = w.client();
         c.stop_reading().get("/");
@@ -71,7 +71,7 @@ fn a_slow_reader_has_time_for_what_came_as_long_as_it_reads() {
 
 #[test]
 fn who_does_not_read_what_came_costs_it_for_a_short_time_only() {
-    calm(|w| {
+    simulated_calm(|w| {
         stops_at_once(w);
         let c = w.client();
         c.stop_reading().get("/");
@@ -98,10 +98,10 @@ fn a_response_that_only_its_end_completes_is_reset() {
 #[test]
 fn a_request_behind_a_response_that_stopped_is_not_processed() {
     scenario(|w| {
-        w.origin().on("GET /1").reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").wait("1s").close();
+        w.origin().on("GET /1").reply("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").wait("20ms").close();
         let c = w.client();
         c.get("/1").expect_status(200);
-        w.after("2s");
+        w.after("100ms");
         c.get("/2").expect_body("abc").expect_aborted();
         w.origin().expect_requests(1);
     });

@@ -1,6 +1,6 @@
 //! Raw TCP listeners: opaque bytes between a client and an endpoint of a cluster.
 
-use crate::world::{Client, World, calm, duration, scenario};
+use crate::world::{Client, World, duration, scenario, simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::limits::QUEUE_HIGH_BYTES;
 use ringway_engine::settings::{Address, TcpListener};
@@ -37,7 +37,7 @@ fn an_origin_that_speaks_first_is_heard() {
 
 #[test]
 fn a_client_half_closes_and_the_origin_goes_on() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().is_raw();
         let c = tunnel(w);
         c.send("question").finish();
@@ -51,7 +51,7 @@ fn a_client_half_closes_and_the_origin_goes_on() {
 
 #[test]
 fn an_origin_half_closes_and_the_client_goes_on() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().is_raw();
         let c = tunnel(w);
         c.send("a");
@@ -66,7 +66,7 @@ fn an_origin_half_closes_and_the_client_goes_on() {
 
 #[test]
 fn a_client_that_sends_and_finishes_before_the_dial_is_done_loses_nothing() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().is_raw().welcome(Welcome::Silence);
         w.settings(|settings| settings.clusters[0].timeouts.connect = duration("1s"));
         let c = tunnel(w);
@@ -83,7 +83,7 @@ fn a_client_that_sends_and_finishes_before_the_dial_is_done_loses_nothing() {
 
 #[test]
 fn a_client_that_sends_much_before_the_dial_is_done_is_bounded() {
-    calm(|w| {
+    simulated_calm(|w| {
         w.origin().is_raw().welcome(Welcome::Silence);
         w.settings(|settings| settings.clusters[0].timeouts.connect = duration("1m"));
         let c = tunnel(w);
@@ -129,7 +129,7 @@ fn another_endpoint_is_tried_when_one_is_down() {
 
 #[test]
 fn a_connect_time_out_cuts_the_client() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|settings| settings.clusters[0].retries_max = 0);
         w.origin().welcome(Welcome::Silence);
         let c = tunnel(w);
@@ -162,7 +162,7 @@ fn a_reset_passes_as_a_reset() {
 
 #[test]
 fn a_client_that_leaves_during_the_dial_is_forgotten() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().welcome(Welcome::Silence);
         let c = tunnel(w);
         c.send("x").sent().reset();
@@ -173,7 +173,7 @@ fn a_client_that_leaves_during_the_dial_is_forgotten() {
 
 #[test]
 fn a_tunnel_in_which_no_byte_moves_is_cut() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|settings| settings.limits.tunnel_idle = duration("10s"));
         w.origin().is_raw();
         let c = tunnel(w);
@@ -195,7 +195,7 @@ fn a_tunnel_in_which_no_byte_moves_is_cut() {
 
 #[test]
 fn many_bytes_pass_into_a_slow_reader_and_little_is_held() {
-    calm(|w| {
+    simulated_calm(|w| {
         let bytes = pattern(10_000_000);
         w.origin().is_raw().greets(&bytes);
         let c = tunnel(w);
@@ -214,7 +214,7 @@ fn many_bytes_pass_into_a_slow_reader_and_little_is_held() {
 
 #[test]
 fn both_directions_full_at_once_do_not_block_each_other() {
-    calm(|w| {
+    simulated_calm(|w| {
         let (up, down) = (pattern(1_000_000), pattern(1_500_000));
         w.origin().is_raw().greets(&down);
         let c = tunnel(w);
@@ -291,7 +291,7 @@ fn a_raw_connection_has_one_record() {
 
 #[test]
 fn what_the_client_says_before_there_is_a_connection_is_kept() {
-    scenario(|w| {
+    simulated(|w| {
         listen(w);
         w.origins(2);
         w.origin_at(0).welcome(Welcome::Silence);

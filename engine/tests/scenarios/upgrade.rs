@@ -1,6 +1,6 @@
 //! `Upgrade` (RFC 9110 section 7.8): which protocols pass, and what becomes of both connections.
 
-use crate::world::{World, calm, scenario};
+use crate::world::{World, scenario, simulated, simulated_calm};
 use std::time::Duration;
 
 /// What a client asks for.
@@ -45,7 +45,7 @@ fn bytes_glued_to_the_request_and_to_the_101_belong_to_the_tunnel() {
 
 #[test]
 fn bytes_that_come_before_the_101_wait_for_it() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").wait("5s").reply(SWITCH).tunnel().hang();
         let c = w.client();
         c.request("GET", "/", ASK, "too early");
@@ -87,7 +87,7 @@ fn what_an_origin_said_before_it_closed_a_tunnel_arrives() {
 
 #[test]
 fn a_tunnel_that_an_origin_closes_is_emptied_into_a_slow_client() {
-    calm(|w| {
+    simulated_calm(|w| {
         let words = "0123456789".repeat(100_000);
         w.origin().on("GET /").reply([SWITCH, &words].concat()).close();
         let c = w.client();
@@ -101,7 +101,7 @@ fn a_tunnel_that_an_origin_closes_is_emptied_into_a_slow_client() {
 
 #[test]
 fn a_tunnel_is_half_closed_by_its_client_and_the_origin_goes_on() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply(SWITCH).tunnel().hang();
         let c = w.client();
         c.request("GET", "/", ASK, "").expect_status(101).send("that is all").finish();
@@ -117,7 +117,7 @@ fn a_tunnel_is_half_closed_by_its_client_and_the_origin_goes_on() {
 
 #[test]
 fn a_tunnel_is_half_closed_by_its_origin_and_the_client_goes_on() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").reply([SWITCH, "that is all"].concat()).tunnel().finish().hang();
         let c = w.client();
         c.request("GET", "/", ASK, "").expect_status(101).expect_raw("that is all").expect_closed();
@@ -298,7 +298,7 @@ fn an_origin_that_does_not_upgrade_answers_and_both_connections_go_on() {
 #[test]
 fn what_was_sent_in_the_belief_of_a_tunnel_is_no_request_when_the_origin_refuses() {
     scenario(|w| {
-        w.origin().on("GET /chat").wait("1s").ok("no");
+        w.origin().on("GET /chat").wait("20ms").ok("no");
         let c = w.client();
         let smuggled = "GET /secret HTTP/1.1\r\nHost: example.com\r\n\r\n";
         c.send(format!("GET /chat HTTP/1.1\r\nHost: example.com\r\n{ASK}\r\n{smuggled}"));
@@ -324,7 +324,7 @@ fn b23_interim_responses_come_before_the_101() {
 fn an_answer_behind_a_101_is_not_read_as_one() {
     scenario(|w| {
         let answer = "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n";
-        w.origin().on("GET /").reply(SWITCH).wait("1s").reply(answer).close();
+        w.origin().on("GET /").reply(SWITCH).wait("20ms").reply(answer).close();
         let c = w.client();
         c.request("GET", "/", ASK, "").expect_status(101).expect_raw(answer).expect_closed().finish();
         w.expect_outcomes(&["tunnel_closed"]);
@@ -355,7 +355,7 @@ fn a_reset_of_either_side_ends_both() {
 
 #[test]
 fn a_tunnel_in_which_nothing_moves_is_ended() {
-    scenario(|w| {
+    simulated(|w| {
         w.settings(|s| s.limits.tunnel_idle = Duration::from_secs(100));
         w.origin().on("GET /").reply(SWITCH).tunnel();
         let c = w.client();
@@ -374,7 +374,7 @@ fn a_tunnel_in_which_nothing_moves_is_ended() {
 
 #[test]
 fn an_origin_that_hangs_instead_of_switching_is_a_504() {
-    scenario(|w| {
+    simulated(|w| {
         w.origin().on("GET /").hang();
         let c = w.client();
         c.request("GET", "/", ASK, "")

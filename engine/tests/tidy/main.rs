@@ -9,4 +9,5 @@
 
 mod documents;
 mod imports;
+mod scenarios;
 mod source;

@@ -1,9 +1,9 @@
 //! Clients that do as a scenario tells them.
 
 use super::http::{Framing, Message, Reader, Role};
+use super::stage::SocketId;
 use super::{State, Who, duration};
 use ringway_engine::io::Close;
-use ringway_engine::io::sim::SocketId;
 use ringway_engine::time::Instant;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ impl Client {
     /// How much may be on its way to the proxy and unread there.
     pub(crate) fn set_buffer(&self, bytes: usize) -> &Self {
         let socket = self.with(|client| client.socket);
-        self.state.borrow().network.set_buffer(socket, bytes);
+        self.state.borrow_mut().simulated().set_buffer(socket, bytes);
         self
     }
 
@@ -143,7 +143,7 @@ impl Client {
     pub(crate) fn sent(&self) -> &Self {
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].outbox.is_empty());
-        self.state.borrow_mut().pass(duration("10ms"));
+        self.state.borrow_mut().rest(duration("10ms"));
         self
     }
 
@@ -325,7 +325,7 @@ impl Client {
     pub(crate) fn expect_silence(&self) -> &Self {
         self.check();
         let before = self.with(|client| client.received);
-        self.state.borrow_mut().pass(duration("50ms"));
+        self.state.borrow_mut().rest(duration("50ms"));
         self.with(|client| {
             assert_eq!(client.end, None, "over: {}", client.describe());
             assert_eq!(client.received, before, "more came: {}", client.describe());
@@ -358,6 +358,7 @@ impl Client {
     /// Bytes last came so long after the beginning, give or take what a rough network adds.
     #[track_caller]
     pub(crate) fn expect_at(&self, time: &str) -> &Self {
+        self.state.borrow_mut().simulated();
         let at = self.with(|client| client.at) - Instant::ZERO;
         let expected = duration(time);
         let is_close =
@@ -466,11 +467,11 @@ fn describe(message: &Message) -> String {
 impl State {
     pub(crate) fn on_client_ready(&mut self, index: usize) {
         self.send_outbox(index);
-        let now = self.network.now();
+        let now = self.stage.now();
         let client = &mut self.clients[index];
         let mut buffer = [0; 16 * 1024];
         while client.is_reading && client.end.is_none() && !client.has_left {
-            match self.network.receive(client.socket, &mut buffer) {
+            match self.stage.receive(client.socket, &mut buffer) {
                 Ok(0) if client.is_broken => client.end = Some(End::Reset),
                 Ok(0) => {
                     client.reader.finish();
@@ -497,7 +498,7 @@ impl State {
         while !client.outbox.is_empty() && !client.has_left && !client.is_paced {
             let most = client.pace.map_or(usize::MAX, |(bytes, _)| bytes);
             let bytes = client.outbox.make_contiguous();
-            match self.network.send(client.socket, &bytes[..bytes.len().min(most)]) {
+            match self.stage.send(client.socket, &bytes[..bytes.len().min(most)]) {
                 Ok(len) => _ = client.outbox.drain(..len),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // Whoever was told of a break here knows what the end is that he will read.
@@ -513,7 +514,7 @@ impl State {
             }
         }
         if client.outbox.is_empty() && client.finishes && !client.has_left {
-            self.network.finish(client.socket);
+            self.stage.finish(client.socket);
         }
     }
 
@@ -525,7 +526,7 @@ impl State {
         let client = &mut self.clients[index];
         if !client.has_left {
             client.has_left = true;
-            self.network.close(client.socket, how);
+            self.stage.close(client.socket, how);
             self.sockets.insert(client.socket, Who::Nobody);
         }
     }

@@ -1,16 +1,25 @@
 //! The world of a scenario: a proxy, clients and origins that do as they are told, and time that obeys.
 //!
-//! A scenario is a function of a [`World`]. [`scenario`] runs it on several networks: a calm one, one where every
-//! byte travels alone, and rough ones from seeds. It fails with the seed and the trace of what happened. Every
-//! expectation waits, in virtual time, until it is met or cannot be any more. At the end all clients leave, the
-//! clock is moved by hours, and nothing may be left.
+//! A scenario is a function of a [`World`]. [`scenario`] runs it on several simulated networks (a calm one, one where
+//! every byte travels alone, and rough ones from seeds) and on real sockets, with each of the event loops. On a
+//! simulated network it fails with the seed and the trace of what happened. Every expectation waits until it is met
+//! or cannot be any more. At the end all clients leave, and nothing may be left: in virtual time hours pass before
+//! that, in real time the origins leave too.
 //!
-//! Read this file, then `client.rs`, `origin.rs`, `record.rs` (the access log), `http.rs` (how both ends read).
+//! What needs hours, or numbers that only virtual time makes exact, or a network that does as it is told, says
+//! [`simulated`]; where it does not, the world refuses on real sockets.
+//!
+//! Read this file, then `client.rs`, `origin.rs`, `record.rs` (the access log), `http.rs` (how both ends read). What
+//! all that stands on is a [`stage`]: `simulated.rs`, or `sockets.rs` with the shard in `proxy.rs`.
 
 mod client;
 pub(crate) mod http;
 mod origin;
+mod proxy;
 mod record;
+mod simulated;
+mod sockets;
+mod stage;
 
 pub(crate) use client::Client;
 pub(crate) use origin::Origin;
@@ -18,28 +27,44 @@ pub(crate) use record::Record;
 
 use client::ClientState;
 use origin::OriginState;
-use ringway_engine::io::sim::{Conditions, ListenerId, Network, Notice, Simulation, SocketId, Step};
-use ringway_engine::observe::{LogLines, LogSink, Snapshot};
-use ringway_engine::settings::{Address, Cluster, Endpoint, LogFormat, Settings};
+use ringway_engine::io::pump::Driver;
+use ringway_engine::io::sim::Conditions;
+use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
+use simulated::Simulated;
+use sockets::Sockets;
+use stage::{Notice, SocketId, Stage, Step};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Runs a scenario on a calm network, one where every byte travels alone, and several rough ones.
+/// Runs a scenario on every simulated network, and on real sockets.
 pub(crate) fn scenario(run: impl Fn(&World)) {
+    simulated(&run);
+    on_sockets(&run);
+}
+
+/// Runs a scenario whose numbers do not hold on a bad network: on a calm one, and on real sockets.
+pub(crate) fn calm(run: impl Fn(&World)) {
+    simulated_calm(&run);
+    on_sockets(&run);
+}
+
+/// Runs a scenario that takes more time than real time has, or that only a simulated network can play: on a calm one,
+/// one where every byte travels alone, and several rough ones.
+pub(crate) fn simulated(run: impl Fn(&World)) {
     let rough = seeds().into_iter().map(|seed| (seed, Conditions::rough()));
     let mut networks = vec![(0, Conditions::calm()), (0, Conditions::dribbling())];
     networks.extend(rough);
-    networks.iter().for_each(|(seed, conditions)| run_in(*seed, conditions, &run));
+    networks.iter().for_each(|(seed, conditions)| simulate(*seed, conditions, &run));
 }
 
-/// Runs a scenario whose numbers only hold on a calm network.
-pub(crate) fn calm(run: impl Fn(&World)) {
-    run_in(0, &Conditions::calm(), &run);
+/// As [`simulated`], where the numbers hold on a calm network only.
+pub(crate) fn simulated_calm(run: impl Fn(&World)) {
+    simulate(0, &Conditions::calm(), &run);
 }
 
 /// The seeds of rough networks: one that is asked for, or the usual ones.
@@ -51,22 +76,34 @@ fn seeds() -> Vec<u64> {
 }
 
 /// One run, and a second one with a trace when it fails: the same seed is the same run.
-fn run_in(seed: u64, conditions: &Conditions, run: &impl Fn(&World)) {
-    let go = |is_traced| {
-        let world = World::new(seed, conditions.clone(), is_traced);
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            run(&world);
-            world.end();
-        }));
-        result.map_err(|panic| (panic, world.trace()))
-    };
-    let Err((panic, _)) = go(false) else { return };
-    let trace = go(true).err().map(|(_, trace)| trace).unwrap_or_default();
-    let from = trace.len().saturating_sub(TRACE_LINES);
-    eprintln!("--- the last {} of {} events:", trace.len() - from, trace.len());
-    trace[from..].iter().for_each(|line| eprintln!("{line}"));
-    eprintln!("--- in {conditions:?}; RINGWAY_SIM_SEED={seed} runs only this seed");
+fn simulate(seed: u64, conditions: &Conditions, run: &impl Fn(&World)) {
+    let stage = |is_traced| Simulated::new(seed, conditions.clone(), is_traced);
+    let Err((panic, _)) = play(stage(false), run) else { return };
+    let told = play(stage(true), run).err().map(|(_, told)| told);
+    eprintln!("{}", told.unwrap_or_default());
     resume_unwind(panic);
+}
+
+/// One run on each event loop.
+fn on_sockets(run: &impl Fn(&World)) {
+    for driver in [Driver::Any, Driver::Epoll] {
+        if let Err((panic, told)) = play(Sockets::new(driver), run) {
+            eprintln!("{told}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// What ended a scenario, and where that was.
+type Failure = (Box<dyn std::any::Any + Send>, String);
+
+fn play(stage: impl Stage + 'static, run: &impl Fn(&World)) -> Result<(), Failure> {
+    let world = World::new(Box::new(stage));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        run(&world);
+        world.end();
+    }));
+    result.map_err(|panic| (panic, world.state.borrow().stage.describe()))
 }
 
 /// Everything a scenario talks to.
@@ -77,19 +114,17 @@ pub(crate) struct World {
 /// What the handles share. The proxy starts when the first client comes, so that settings can be changed until
 /// then.
 pub(crate) struct State {
-    pub(crate) simulation: Simulation,
-    pub(crate) network: Network,
+    pub(crate) stage: Box<dyn Stage>,
     settings: Settings,
-    proxy: Option<LogLines>,
+    is_running: bool,
     pub(crate) clients: Vec<ClientState>,
     pub(crate) origins: Vec<OriginState>,
     pub(crate) sockets: BTreeMap<SocketId, Who>,
-    listeners: BTreeMap<ListenerId, usize>,
     /// Whose alarm it is, by its token.
     pub(crate) alarms: Vec<Who>,
     records: Vec<Record>,
-    /// Who else listens: raw TCP.
-    is_ended: bool,
+    /// The script is over, and who still connects finds nobody.
+    pub(crate) is_ended: bool,
 }
 
 /// Whose socket or alarm it is.
@@ -101,25 +136,18 @@ pub(crate) enum Who {
 }
 
 impl World {
-    fn new(seed: u64, conditions: Conditions, is_traced: bool) -> Self {
-        let simulation = Simulation::without_shards(conditions, seed);
-        let network = simulation.network();
-        if is_traced {
-            network.start_trace();
-        }
-        let mut settings = Settings::reverse_proxy(proxy_address(), vec![origin_address(0)]);
+    fn new(stage: Box<dyn Stage>) -> Self {
+        let mut settings = Settings::reverse_proxy(proxy_address(), vec![Address::Tcp(origin_address(0))]);
         settings.clusters[0] = Cluster::new("app", vec![endpoint(0)]);
         settings.sites[0].routes[0].action =
             ringway_engine::settings::RouteAction::Proxy { cluster: "app".into() };
         let state = State {
-            simulation,
-            network,
+            stage,
             settings,
-            proxy: None,
+            is_running: false,
             clients: Vec::new(),
             origins: Vec::new(),
             sockets: BTreeMap::new(),
-            listeners: BTreeMap::new(),
             alarms: Vec::new(),
             records: Vec::new(),
             is_ended: false,
@@ -133,9 +161,8 @@ impl World {
     pub(crate) fn origins(&self, count: usize) {
         let mut state = self.state.borrow_mut();
         for index in state.origins.len()..count {
-            let listener = state.network.listen(&origin_address(index));
-            state.listeners.insert(listener, index);
-            state.origins.push(OriginState::new(listener));
+            state.stage.listen(index);
+            state.origins.push(OriginState::new());
         }
         let endpoints = (0..count).map(endpoint).collect();
         state.settings.clusters[0].endpoints = endpoints;
@@ -144,7 +171,7 @@ impl World {
     /// Changes the settings; before the first client.
     pub(crate) fn settings(&self, edit: impl FnOnce(&mut Settings)) {
         let mut state = self.state.borrow_mut();
-        assert!(state.proxy.is_none(), "the proxy is running already");
+        assert!(!state.is_running, "the proxy is running already");
         edit(&mut state.settings);
     }
 
@@ -167,9 +194,8 @@ impl World {
     pub(crate) fn client_of(&self, address: &Address) -> Client {
         let mut state = self.state.borrow_mut();
         state.start();
-        let peer = state.simulation.peer();
-        let socket = state.network.connect(peer, address);
         let index = state.clients.len();
+        let socket = state.stage.connect(index, address);
         state.clients.push(ClientState::new(socket));
         state.sockets.insert(socket, Who::Client(index));
         drop(state);
@@ -184,26 +210,27 @@ impl World {
 
     /// Lets everything happen that is under way.
     pub(crate) fn settle(&self) -> &Self {
-        self.after(SETTLED)
+        self.state.borrow_mut().rest(SETTLED);
+        self
     }
 
-    /// The time since the beginning.
+    /// The virtual time since the beginning.
     pub(crate) fn now(&self) -> Duration {
-        self.state.borrow().network.now() - Instant::ZERO
+        self.state.borrow_mut().simulated().now() - Instant::ZERO
     }
 
     /// Tells the proxy to stop gracefully, within a time.
     pub(crate) fn drain(&self, deadline: &str) -> &Self {
         let mut state = self.state.borrow_mut();
         state.start();
-        state.simulation.drain(0, duration(deadline));
+        state.stage.drain(duration(deadline));
         drop(state);
         self
     }
 
     /// Tells the proxy to stop at once.
     pub(crate) fn stop(&self) -> &Self {
-        self.state.borrow_mut().simulation.stop(0);
+        self.state.borrow_mut().stage.stop();
         self
     }
 
@@ -221,38 +248,50 @@ impl World {
 
     /// Changes what the network is like from now on.
     pub(crate) fn conditions(&self, edit: impl FnOnce(&mut Conditions)) {
-        let state = self.state.borrow();
-        let mut conditions = state.network.conditions();
+        let mut state = self.state.borrow_mut();
+        let network = state.simulated().network();
+        let mut conditions = network.conditions();
         edit(&mut conditions);
-        state.network.set_conditions(conditions);
+        network.set_conditions(conditions);
     }
 
     /// Bytes of memory that the proxy holds in buffers.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.state.borrow_mut().simulation.shard(0).pool().outstanding_bytes()
+        self.state.borrow_mut().simulated().held_bytes()
     }
 
     /// Connections of the proxy, both sides, idle ones included.
     pub(crate) fn connections(&self) -> usize {
-        self.state.borrow_mut().simulation.shard(0).connections()
+        let mut state = self.state.borrow_mut();
+        state.rest(Duration::ZERO);
+        state.stage.connections()
+    }
+
+    /// The proxy has no connection and, where that can be seen, holds no memory.
+    #[track_caller]
+    pub(crate) fn expect_empty(&self) {
+        let mut state = self.state.borrow_mut();
+        state.rest_until(Duration::ZERO, |state| state.stage.connections() == 0);
+        assert_eq!(state.stage.connections(), 0, "{}", state.stage.counters().to_text());
+        assert_eq!(state.stage.simulated().map_or(0, Simulated::held_bytes), 0);
     }
 
     /// A counter by its name in the status text; 0 when it is not shown there.
     #[track_caller]
     pub(crate) fn expect_counter(&self, name: &str, expected: u64) -> &Self {
-        let mut sum = Snapshot::default();
-        sum.add(self.state.borrow().simulation.counters(0));
-        let text = sum.to_text();
-        let mut words = text.lines().filter_map(|line| line.split_once(' '));
-        let value = words.find(|(other, _)| *other == name).map_or(0, |(_, value)| value.parse().unwrap());
-        assert_eq!(value, expected, "{name} in {text}");
+        let mut state = self.state.borrow_mut();
+        state.rest_until(Duration::ZERO, |state| state.counter(name) == expected);
+        assert_eq!(state.counter(name), expected, "{name} in {}", state.stage.counters().to_text());
+        drop(state);
         self
     }
 
     /// How the exchanges ended, in that order, all of them until now.
     #[track_caller]
     pub(crate) fn expect_outcomes(&self, expected: &[&str]) -> &Self {
-        let records = self.records();
+        let is_logged = |state: &mut State| state.records().len() >= expected.len();
+        self.state.borrow_mut().rest_until(SETTLED, is_logged);
+        let records = self.state.borrow_mut().records().to_vec();
         let outcomes: Vec<&str> = records.iter().map(|record| record.text("outcome")).collect();
         assert_eq!(outcomes, expected, "{records:#?}");
         self
@@ -260,10 +299,9 @@ impl World {
 
     /// The access log, once everything that is under way has happened.
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.settle();
         let mut state = self.state.borrow_mut();
-        state.read_log();
-        state.records.clone()
+        state.rest(SETTLED);
+        state.records().to_vec()
     }
 
     /// The last line of the access log.
@@ -272,47 +310,43 @@ impl World {
         self.records().pop().expect("something was logged")
     }
 
-    /// Every client leaves, hours pass, and nothing is left.
+    /// Every client leaves, and nothing is left.
     fn end(&self) {
         let mut state = self.state.borrow_mut();
         state.start();
-        state.is_ended = true;
         for index in 0..state.clients.len() {
             state.clients[index].check_end();
             state.leave(index);
         }
-        let mut steps = 0;
-        while state.step(Instant::FAR_FUTURE) {
-            steps += 1;
-            assert!(steps < STEPS_MAX, "the world does not come to rest");
+        match state.stage.simulated() {
+            Some(_) => state.let_hours_pass(),
+            None => state.end_origins(),
         }
-        let leaks = state.simulation.leaks();
+        let leaks = state.stage.leaks();
         assert!(leaks.is_empty(), "left behind: {leaks:#?}");
         state.check_log();
         state.check_gauges();
-    }
-
-    fn trace(&self) -> Vec<String> {
-        self.state.borrow().network.trace()
     }
 }
 
 impl State {
     /// Starts the proxy, once.
     pub(crate) fn start(&mut self) {
-        if self.proxy.is_some() {
-            return;
+        if !std::mem::replace(&mut self.is_running, true) {
+            self.settings.check().expect("the settings make sense");
+            self.stage.start(self.settings.clone());
         }
-        self.settings.check().expect("the settings make sense");
-        let counters = Arc::new(ringway_engine::observe::Counters::new(&[]));
-        let (sink, lines) = LogSink::in_memory(LogFormat::Json, counters);
-        self.simulation.add_shard(&Arc::new(self.settings.clone()), 1, Some(sink));
-        self.proxy = Some(lines);
     }
 
-    /// Lets the next thing happen, not after `end`. False when there is none.
-    pub(crate) fn step(&mut self, end: Instant) -> bool {
-        match self.simulation.step_until(end) {
+    /// The simulator, for what only it can do.
+    #[track_caller]
+    pub(crate) fn simulated(&mut self) -> &mut Simulated {
+        self.stage.simulated().expect("say `simulated` or `simulated_calm`: real sockets cannot do that")
+    }
+
+    /// Hands on what a step has brought. False when there is nothing more.
+    fn hand_on(&mut self, step: Step) -> bool {
+        match step {
             Step::Quiet => return false,
             Step::Turn => {}
             Step::Notice(Notice::Ready(socket)) => match self.sockets.get(&socket).copied() {
@@ -320,10 +354,8 @@ impl State {
                 Some(Who::Origin(origin, conn)) => self.on_origin_ready(origin, conn),
                 Some(Who::Nobody) | None => {}
             },
-            Step::Notice(Notice::Accepted { listener, socket }) => {
-                self.on_origin_accepted(self.listeners[&listener], socket);
-            }
-            Step::Notice(Notice::Alarm(token)) => match self.alarms[token as usize] {
+            Step::Notice(Notice::Accepted { origin, socket }) => self.on_origin_accepted(origin, socket),
+            Step::Notice(Notice::Alarm(token)) => match self.alarms[token] {
                 Who::Client(index) => self.on_client_alarm(index),
                 Who::Origin(origin, conn) => self.on_origin_alarm(origin, conn),
                 Who::Nobody => {}
@@ -332,9 +364,15 @@ impl State {
         true
     }
 
-    /// Lets things happen until `is_met`, at most for some hours. Says whether it was met.
-    pub(crate) fn wait(&mut self, mut is_met: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.network.now() + PATIENCE;
+    /// Lets the next thing happen, not after `end`. False when there is none.
+    fn step(&mut self, end: Instant) -> bool {
+        let step = self.stage.step(end);
+        self.hand_on(step)
+    }
+
+    /// Lets things happen until `is_met`, as long as there is hope. Says whether it was met.
+    pub(crate) fn wait(&mut self, mut is_met: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.stage.now() + self.stage.patience();
         while !is_met(self) {
             if !self.step(end) {
                 return is_met(self);
@@ -343,43 +381,91 @@ impl State {
         true
     }
 
-    pub(crate) fn pass(&mut self, time: Duration) {
+    /// Lets time pass.
+    fn pass(&mut self, time: Duration) {
         self.start();
-        let end = self.network.now() + time;
+        let end = self.stage.spend(time);
         while self.step(end) {}
+        self.rest(Duration::ZERO);
+    }
+
+    /// Lets everything happen that is under way and takes no longer than this.
+    pub(crate) fn rest(&mut self, time: Duration) {
+        self.start();
+        let end = self.stage.now() + time;
+        loop {
+            let step = self.stage.rest(end);
+            if !self.hand_on(step) {
+                return;
+            }
+        }
+    }
+
+    /// As [`State::rest`]. `is_met` says what is then expected: in virtual time nothing can be missed, in real time it
+    /// is given some more.
+    pub(crate) fn rest_until(&mut self, time: Duration, is_met: impl FnMut(&mut Self) -> bool) {
+        self.rest(time);
+        if self.stage.simulated().is_none() {
+            self.wait(is_met);
+        }
     }
 
     /// Asks for an alarm of `who`.
     pub(crate) fn set_alarm(&mut self, delay: Duration, who: Who) {
-        self.network.set_alarm(delay, self.alarms.len() as u64);
+        self.stage.set_alarm(delay, self.alarms.len());
         self.alarms.push(who);
     }
 
-    fn read_log(&mut self) {
+    fn counter(&self, name: &str) -> u64 {
+        let text = self.stage.counters().to_text();
+        let mut words = text.lines().filter_map(|line| line.split_once(' '));
+        words.find(|(other, _)| *other == name).map_or(0, |(_, value)| value.parse().expect("a number"))
+    }
+
+    /// The access log.
+    fn records(&mut self) -> &[Record] {
         self.start();
-        self.simulation.shard(0).flush_log();
-        let lines = self.proxy.as_ref().map(LogLines::take).unwrap_or_default();
+        let lines = self.stage.read_log();
         self.records.extend(lines.iter().map(|line| Record::parse(line)));
+        &self.records
+    }
+
+    /// Every time-out comes.
+    fn let_hours_pass(&mut self) {
+        let mut steps = 0;
+        while self.step(Instant::FAR_FUTURE) {
+            steps += 1;
+            assert!(steps < STEPS_MAX, "the world does not come to rest");
+        }
+    }
+
+    /// What only a time-out would end now is ended by the origins.
+    fn end_origins(&mut self) {
+        self.is_ended = true;
+        self.close_origins();
+        let is_over = |state: &mut Self| {
+            let counters = state.stage.counters();
+            counters.downstream_active + counters.upstream_active + counters.exchanges_active == 0
+        };
+        assert!(self.wait(is_over), "not all ends: {}", self.stage.counters().to_text());
     }
 
     /// Every exchange has one line, and one outcome is counted for it.
     fn check_log(&mut self) {
-        self.read_log();
-        let mut sum = Snapshot::default();
-        sum.add(self.simulation.counters(0));
+        let records = self.records().to_vec();
+        let sum = self.stage.counters();
         let outcomes: u64 = sum.outcomes.iter().map(|(_, count)| count).sum();
-        assert_eq!(sum.requests, self.records.len() as u64, "one line each: {:#?}", self.records);
+        assert_eq!(sum.requests, records.len() as u64, "one line each: {records:#?}");
         assert_eq!(outcomes, sum.requests, "one outcome each");
         for (label, count) in &sum.outcomes {
-            let logged = self.records.iter().filter(|record| record.text("outcome") == *label).count();
+            let logged = records.iter().filter(|record| record.text("outcome") == *label).count();
             assert_eq!(logged as u64, *count, "{label}");
         }
     }
 
     /// What counts the present counts nothing when nothing is left.
     fn check_gauges(&mut self) {
-        let mut sum = Snapshot::default();
-        sum.add(self.simulation.counters(0));
+        let sum = self.stage.counters();
         let gauges = [
             sum.downstream_active,
             sum.upstream_idle,
@@ -396,13 +482,18 @@ pub(crate) fn proxy_address() -> Address {
     Address::Tcp(([192, 0, 2, 1], 80).into())
 }
 
-/// Where an origin listens.
-pub(crate) fn origin_address(index: usize) -> Address {
-    Address::Tcp(([203, 0, 113, 1 + index as u8], 8080).into())
+/// Where settings say that an origin listens.
+pub(crate) fn origin_address(index: usize) -> SocketAddr {
+    ([203, 0, 113, 1 + index as u8], 8080).into()
 }
 
 fn endpoint(index: usize) -> Endpoint {
-    Endpoint { address: origin_address(index), weight: 1 }
+    Endpoint { address: Address::Tcp(origin_address(index)), weight: 1 }
+}
+
+/// Where a client comes from: one of the many addresses that every machine has for itself.
+fn client_ip(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 1).to_bits() + index as u32)
 }
 
 /// `2s`, `100ms`, `10us`, `1h`.
@@ -420,10 +511,6 @@ pub(crate) fn duration(text: &str) -> Duration {
 }
 
 /// A time in which everything that nobody holds back is over.
-const SETTLED: &str = "200ms";
-/// How long an expectation waits.
-const PATIENCE: Duration = Duration::from_secs(3 * 3600);
+const SETTLED: Duration = Duration::from_millis(200);
 /// Steps after which a world that should come to rest is said not to.
 const STEPS_MAX: usize = 20_000_000;
-/// Lines of a trace that are shown.
-const TRACE_LINES: usize = 120;

@@ -1,9 +1,10 @@
 //! Origins that do as a scenario tells them.
 
 use super::http::{Message, Reader, Role};
+use super::stage::SocketId;
 use super::{State, Who, duration};
 use ringway_engine::io::Close;
-use ringway_engine::io::sim::{ListenerId, SocketId, Welcome};
+use ringway_engine::io::sim::Welcome;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -33,7 +34,6 @@ pub(crate) struct Request {
 }
 
 pub(crate) struct OriginState {
-    listener: ListenerId,
     rules: Vec<Rule>,
     greeting: Vec<Step>,
     conns: Vec<Conn>,
@@ -128,9 +128,7 @@ impl Origin {
 
     /// How it treats who connects.
     pub(crate) fn welcome(&self, welcome: Welcome) -> &Self {
-        let state = self.state.borrow();
-        state.network.set_welcome(state.origins[self.index].listener, welcome);
-        drop(state);
+        self.state.borrow_mut().stage.set_welcome(self.index, welcome);
         self
     }
 
@@ -144,6 +142,11 @@ impl Origin {
         self.welcome(Welcome::Accept)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.state.borrow().stage.address(self.index).to_string()
+    }
+
     /// Sends bytes on a connection, now.
     pub(crate) fn send_on(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
         let mut state = self.state.borrow_mut();
@@ -155,8 +158,9 @@ impl Origin {
 
     /// Half-closes a connection, now.
     pub(crate) fn finish_on(&self, conn: usize) -> &Self {
-        let state = self.state.borrow();
-        state.network.finish(state.origins[self.index].conns[conn].socket);
+        let mut state = self.state.borrow_mut();
+        let socket = state.origins[self.index].conns[conn].socket;
+        state.stage.finish(socket);
         drop(state);
         self
     }
@@ -176,7 +180,7 @@ impl Origin {
     /// So many requests came, whole or not.
     #[track_caller]
     pub(crate) fn expect_requests(&self, count: usize) -> &Self {
-        self.settle();
+        self.settle_until(|origin| origin.requests.len() >= count);
         self.with(|origin| assert_eq!(origin.requests.len(), count, "{}", origin.describe()));
         self
     }
@@ -184,7 +188,7 @@ impl Origin {
     /// So many connections came.
     #[track_caller]
     pub(crate) fn expect_connections(&self, count: usize) -> &Self {
-        self.settle();
+        self.settle_until(|origin| origin.conns.len() >= count);
         self.with(|origin| assert_eq!(origin.conns.len(), count, "{}", origin.describe()));
         self
     }
@@ -192,7 +196,7 @@ impl Origin {
     /// A connection was ended, in order or, where bytes were left unread, by a reset.
     #[track_caller]
     pub(crate) fn expect_ended(&self, index: usize) -> &Self {
-        self.settle();
+        self.settle_until(|origin| origin.conns[index].end.is_some());
         self.with(|origin| assert!(origin.conns[index].end.is_some(), "{}", origin.describe()));
         self
     }
@@ -200,21 +204,21 @@ impl Origin {
     /// The proxy has ended this connection: `finished`, `reset`, or nothing while it is open.
     #[track_caller]
     pub(crate) fn expect_end(&self, conn: usize, end: Option<&str>) -> &Self {
-        self.settle();
+        self.settle_until(|origin| origin.conns[conn].end == end);
         self.with(|origin| assert_eq!(origin.conns[conn].end, end, "{}", origin.describe()));
         self
     }
 
     /// How the proxy has ended a connection, if it has.
     pub(crate) fn end_of(&self, conn: usize) -> Option<&'static str> {
-        self.settle();
+        self.settle_until(|_| true);
         self.with(|origin| origin.conns[conn].end)
     }
 
     /// These opaque bytes came on a connection, all in all.
     #[track_caller]
     pub(crate) fn expect_raw(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
-        self.settle();
+        self.settle_until(|origin| origin.conns[conn].reader.raw.len() >= bytes.as_ref().len());
         self.with(|origin| {
             let raw = origin.conns[conn].reader.raw.escape_ascii().to_string();
             let expected = bytes.as_ref().escape_ascii().to_string();
@@ -226,7 +230,7 @@ impl Origin {
     /// A request, in the order in which they came.
     #[track_caller]
     pub(crate) fn request(&self, number: usize) -> Request {
-        self.settle();
+        self.settle_until(|origin| origin.requests.len() > number);
         let (conn, message) = self.with(|origin| {
             *origin.requests.get(number).unwrap_or_else(|| panic!("no such request: {}", origin.describe()))
         });
@@ -236,13 +240,15 @@ impl Origin {
     /// The last request.
     #[track_caller]
     pub(crate) fn last(&self) -> Request {
-        self.settle();
+        self.settle_until(|origin| !origin.requests.is_empty());
         let count = self.with(|origin| origin.requests.len());
         self.request(count.checked_sub(1).expect("a request came"))
     }
 
-    fn settle(&self) {
-        self.state.borrow_mut().pass(Duration::from_millis(20));
+    /// What is expected is there once everything that is under way has happened.
+    fn settle_until(&self, is_met: impl Fn(&OriginState) -> bool) {
+        let is_met = |state: &mut State| is_met(&state.origins[self.index]);
+        self.state.borrow_mut().rest_until(Duration::from_millis(20), is_met);
     }
 
     #[track_caller]
@@ -416,8 +422,8 @@ impl Request {
 }
 
 impl OriginState {
-    pub(crate) fn new(listener: ListenerId) -> Self {
-        Self { listener, rules: Vec::new(), greeting: Vec::new(), conns: Vec::new(), requests: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self { rules: Vec::new(), greeting: Vec::new(), conns: Vec::new(), requests: Vec::new() }
     }
 
     fn describe(&self) -> String {
@@ -472,6 +478,11 @@ impl State {
         origin.conns.push(conn);
         let conn = origin.conns.len() - 1;
         self.sockets.insert(socket, Who::Origin(index, conn));
+        if self.is_ended {
+            self.close_origin(index, conn, Close::Gentle);
+        }
+        // The greeting says how to read what may have come already.
+        self.go_on(index, conn);
         self.on_origin_ready(index, conn);
     }
 
@@ -479,7 +490,7 @@ impl State {
         let conn = &mut self.origins[index].conns[at];
         let mut buffer = [0; 16 * 1024];
         while conn.is_reading && !conn.is_gone && conn.end.is_none() {
-            match self.network.receive(conn.socket, &mut buffer) {
+            match self.stage.receive(conn.socket, &mut buffer) {
                 Ok(0) => conn.end = Some("finished"),
                 Ok(len) => conn.reader.push(&buffer[..len]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -557,7 +568,7 @@ impl State {
                 conn.is_waiting = true;
                 self.set_alarm(time, Who::Origin(index, at));
             }
-            Step::Finish => self.network.finish(conn.socket),
+            Step::Finish => self.stage.finish(conn.socket),
             Step::Close(how) => self.close_origin(index, at, how),
             Step::StopReading => conn.is_reading = false,
             Step::ResumeReading => {
@@ -581,10 +592,19 @@ impl State {
     fn send_origin_outbox(&mut self, index: usize, at: usize) {
         let conn = &mut self.origins[index].conns[at];
         while !conn.outbox.is_empty() && !conn.is_gone {
-            match self.network.send(conn.socket, conn.outbox.make_contiguous()) {
+            match self.stage.send(conn.socket, conn.outbox.make_contiguous()) {
                 Ok(len) => _ = conn.outbox.drain(..len),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => conn.outbox.clear(),
+            }
+        }
+    }
+
+    /// Ends everything that an origin has not ended, and what still comes to it.
+    pub(crate) fn close_origins(&mut self) {
+        for index in 0..self.origins.len() {
+            for conn in 0..self.origins[index].conns.len() {
+                self.close_origin(index, conn, Close::Gentle);
             }
         }
     }
@@ -593,7 +613,7 @@ impl State {
         let conn = &mut self.origins[index].conns[at];
         if !conn.is_gone {
             conn.is_gone = true;
-            self.network.close(conn.socket, how);
+            self.stage.close(conn.socket, how);
             self.sockets.insert(conn.socket, Who::Nobody);
         }
     }
