@@ -6,7 +6,7 @@
 use crate::limits::UNDECODED_HIGH_BYTES;
 use crate::time::Instant;
 use ringway_proto::chunk::{Chunk, Pool, SendQueue};
-use ringway_proto::message::{Part, RequestHead};
+use ringway_proto::message::{Part, RefusedRequest, RequestHead};
 use ringway_proto::{h1, raw};
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -162,6 +162,14 @@ impl Connection {
                 part
             }
             Codec::Raw(codec) => codec.poll_part(),
+        }
+    }
+
+    /// Takes what was read of the request for which the last [`ringway_proto::message::Reset::Malformed`] stands.
+    pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
+        match &mut self.codec {
+            Codec::H1(codec) => codec.take_refused(),
+            Codec::Raw(_) => None,
         }
     }
 

@@ -108,7 +108,8 @@ impl Exchange {
         if rest == Rest::Unwelcome {
             env.outlets.set_last();
         }
-        let is_head = self.request.as_ref().is_some_and(|head| head.method == Method::Head);
+        let method = self.request.as_ref().map(|head| head.method);
+        let is_head = method.or(self.refused.as_ref().map(|head| head.method)) == Some(Method::Head);
         let sends_body = !body.is_empty() && !is_head && !is_bodiless;
         env.outlets.send(Side::Downstream, Part::Response(head));
         if sends_body {

@@ -28,7 +28,7 @@ use crate::time::Instant;
 use crate::upstream::EndpointId;
 use replay::Replay;
 use ringway_proto::chunk::Pool;
-use ringway_proto::message::{Line, Part, RequestHead, Reset, ResponseHead};
+use ringway_proto::message::{Line, Part, RefusedRequest, RequestHead, Reset, ResponseHead};
 use ringway_proto::rules::Rule;
 use state::{Half, State};
 use std::collections::VecDeque;
@@ -120,6 +120,8 @@ pub struct Exchange {
     state: State,
     snapshot: Rc<Snapshot>,
     request: Option<RequestHead>,
+    /// What was read of a request that is none.
+    refused: Option<Box<RefusedRequest>>,
     route: Option<crate::route::RouteIndex>,
     rule: Option<Rule>,
     /// The client named no host, and the endpoint's stands in its place.
@@ -228,6 +230,11 @@ impl Exchange {
     /// The request head as it is to be forwarded.
     pub fn request(&self) -> Option<&RequestHead> {
         self.request.as_ref()
+    }
+
+    /// What was read of the request, where it broke a rule that let no request become of it.
+    pub fn refused_request(&self) -> Option<&RefusedRequest> {
+        self.refused.as_deref()
     }
 
     /// How it ended, once it did.

@@ -8,7 +8,7 @@ use crate::phase::fields::apply;
 use crate::route::NoRoute;
 use crate::snapshot;
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Method, Name, Part, RequestHead, Reset, TargetForm};
+use ringway_proto::message::{Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm};
 use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, max_forwards, upgrade};
 use std::rc::Rc;
 
@@ -31,15 +31,19 @@ impl Exchange {
         exchange
     }
 
-    /// What came is no request, or not in time: an exchange that only answers and ends the connection.
+    /// What came is no request, or not in time: an exchange that only answers and ends the connection. `refused` is
+    /// what was read.
     pub fn refused(
         downstream: Rc<Downstream>,
         number: u64,
         refusal: Refusal,
+        refused: Option<Box<RefusedRequest>>,
         ids: &mut RequestIds,
         env: &mut Env<'_>,
     ) -> Self {
         let mut exchange = Self::new(downstream, number, Id::Made(ids.make()), env);
+        exchange.facts.host = refused.as_ref().map(|head| head.authority_chunk()).unwrap_or_default();
+        exchange.refused = refused;
         env.outlets.set_last();
         exchange.refuse(refusal, env);
         exchange.state = State::Flushing(exchange.ending());
@@ -64,6 +68,7 @@ impl Exchange {
             state: State::Flushing(Outcome::Internal),
             snapshot: Rc::clone(env.snapshot),
             request: None,
+            refused: None,
             route: None,
             rule: None,
             expect: Expect::Nothing,

@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, Outcome};
 use crate::io::Io;
 use crate::keys::ExchangeKey;
 use crate::observe::Record;
-use ringway_proto::message::{Name, Version};
+use ringway_proto::message::{Fields, Name, Version};
 
 impl<I: Io> Shard<I> {
     /// Takes a finished exchange out: counted, logged, its connections freed.
@@ -46,8 +46,8 @@ impl<I: Io> Shard<I> {
         };
         let facts = exchange.facts();
         let times = facts.times;
-        let head = exchange.request();
-        let field = |name| head.and_then(|head| head.fields.get_received(name));
+        let asked = Asked::of(exchange);
+        let field = |name| asked.fields.and_then(|fields| fields.get_received(name));
         let endpoint = exchange.endpoint();
         let status = exchange.status().unwrap_or_else(|| match outcome.fault() {
             crate::exchange::Fault::None => 0,
@@ -57,14 +57,10 @@ impl<I: Io> Shard<I> {
             unix_ms: self.clock.unix_ms(),
             request_id: &facts.id,
             peer: &facts.downstream.address,
-            method: head.map_or(b"", |head| head.method_bytes()),
-            target: head.map_or(b"", |head| head.received_target()),
-            host: head.map(|_| &*facts.host),
-            protocol: match head {
-                Some(head) => protocol(head.version),
-                None if facts.downstream.scheme == "tcp" => "TCP",
-                None => "",
-            },
+            method: asked.method,
+            target: asked.target,
+            host: asked.fields.map(|_| &*facts.host),
+            protocol: asked.protocol,
             status,
             received_bytes: facts.traffic.received,
             sent_bytes: facts.traffic.sent,
@@ -83,6 +79,33 @@ impl<I: Io> Shard<I> {
             rule: exchange.rule().map(|rule| rule.word()),
             downstream_request: facts.number,
         });
+    }
+}
+
+/// What was asked for, as far as it could be read.
+struct Asked<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    protocol: &'static str,
+    fields: Option<&'a Fields>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(exchange: &'a Exchange) -> Self {
+        let (method, target, version, fields) = match (exchange.request(), exchange.refused_request()) {
+            (Some(head), _) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
+            (None, Some(head)) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
+            (None, None) => {
+                let is_raw = exchange.facts().downstream.scheme == "tcp";
+                return Self {
+                    method: b"",
+                    target: b"",
+                    protocol: if is_raw { "TCP" } else { "" },
+                    fields: None,
+                };
+            }
+        };
+        Self { method, target, protocol: protocol(version), fields: Some(fields) }
     }
 }
 

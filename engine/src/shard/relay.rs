@@ -7,7 +7,7 @@ use crate::exchange::{Action, Env, Exchange, Fault, Outcome, Refusal, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::QUEUE_HIGH_BYTES;
-use ringway_proto::message::{Part, Reset};
+use ringway_proto::message::{Part, RefusedRequest, Reset};
 use std::rc::Rc;
 
 impl<I: Io> Shard<I> {
@@ -111,7 +111,10 @@ impl<I: Io> Shard<I> {
                     Exchange::begin(head, facts, number, ids, env)
                 });
             }
-            Some(Part::Reset(Reset::Malformed(rule))) => self.refuse(key, Refusal::Rule(rule)),
+            Some(Part::Reset(Reset::Malformed(rule))) => {
+                let refused = slot.conn.take_refused();
+                self.refuse(key, Refusal::Rule(rule), refused);
+            }
             Some(_) => self.close(key, Close::Gentle),
             None if slot.conn.is_finished() || slot.conn.is_failed() => self.close(key, Close::Gentle),
             None => {}
@@ -119,9 +122,9 @@ impl<I: Io> Shard<I> {
     }
 
     /// Answers a client that did not manage to send a request, and ends its connection.
-    pub(super) fn refuse(&mut self, key: ConnKey, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, key: ConnKey, refusal: Refusal, refused: Option<Box<RefusedRequest>>) {
         self.begin_exchange(key, |facts, number, ids, env| {
-            Exchange::refused(facts, number, refusal, ids, env)
+            Exchange::refused(facts, number, refusal, refused, ids, env)
         });
     }
 

@@ -59,7 +59,7 @@ impl<I: Io> Shard<I> {
     fn on_due(&mut self, key: ConnKey, due: Due) {
         match due {
             Due::Close => self.close(key, Close::Gentle),
-            Due::Header => self.refuse(key, Refusal::Outcome(Outcome::HeaderTimeout)),
+            Due::Header => self.refuse(key, Refusal::Outcome(Outcome::HeaderTimeout), None),
             Due::Expire => self.discard_idle(key),
             // It is settled behind every timer.
             Due::Watch => {}

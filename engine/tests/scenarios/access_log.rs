@@ -184,6 +184,53 @@ fn a_malformed_request_names_the_rule_and_what_could_be_read() {
 }
 
 #[test]
+fn a_refused_request_is_described_as_far_as_it_was_read() {
+    scenario(|w| {
+        w.settings(|settings| settings.limits.request_body_bytes = Some(2));
+        let refused = |head: &str, status, rule, target, host, protocol| {
+            let c = w.client();
+            c.send(format!("{head}\r\nUser-Agent: u\r\nReferer: r\r\n\r\n"))
+                .expect_status(status)
+                .expect_closed();
+            let record = w.last_record();
+            describes(&record, &[("rule", rule), ("target", target), ("host", host), ("protocol", protocol)]);
+            describes(&record, &[("method", "PUT"), ("outcome", "malformed"), ("attempts", "0")]);
+            record
+        };
+        let all = [("user_agent", "u"), ("referer", "r")];
+        let long = "PUT /a?b HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3";
+        describes(&refused(long, 413, "body_too_large", "/a?b", "a.example", "HTTP/1.1"), &all);
+        let absolute = "PUT http://a.example/x HTTP/1.1\r\nHost: b.example";
+        describes(
+            &refused(absolute, 400, "host_mismatch", "http://a.example/x", "a.example", "HTTP/1.1"),
+            &all,
+        );
+        let two = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked";
+        describes(&refused(two, 400, "length_and_encoding", "/", "a", "HTTP/1.1"), &all);
+        describes(&refused("PUT / HTTP/1.1\r\nA: b", 400, "host_missing", "/", "", "HTTP/1.1"), &all);
+        // Of a head that is no head, the request line.
+        let none = [("user_agent", ""), ("referer", "")];
+        let field = "PUT /b HTTP/1.0\r\nHost: a\r\nBad(Name): x";
+        describes(&refused(field, 400, "field_name", "/b", "", "HTTP/1.0"), &none);
+    });
+}
+
+#[test]
+fn b27_a_refused_head_request_has_an_answer_without_content() {
+    scenario(|w| {
+        for head in ["HEAD / HTTP/1.1", "HEAD / HTTP/1.1\r\nHost: a\r\nBad Name: x"] {
+            w.client()
+                .asks("HEAD")
+                .send(format!("{head}\r\n\r\n"))
+                .expect_status(400)
+                .expect_body("")
+                .expect_closed();
+            w.last_record().expect("sent", "0").expect("method", "HEAD");
+        }
+    });
+}
+
+#[test]
 fn an_origin_that_leaves_without_an_answer_is_named() {
     scenario(|w| {
         w.origin().on("GET /").close();

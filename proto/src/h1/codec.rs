@@ -6,7 +6,9 @@ use super::encode::{self, Options, Persistence, Plan};
 use super::head::{FramingFields, HeadLimits, RawRequest, RawResponse};
 use super::input::{HeadReader, Input, Section};
 use crate::chunk::{Chunk, Pool, SendQueue};
-use crate::message::{Body, Fields, Method, Name, Part, RequestHead, Reset, ResponseHead, Version};
+use crate::message::{
+    Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, ResponseHead, Version,
+};
 use crate::rules::framing::{self, FramingChecked};
 use crate::rules::hop_by_hop::{self, Connection};
 use crate::rules::{Rule, host, upgrade};
@@ -87,8 +89,9 @@ enum Receive {
     /// The content is complete; its `End` is to be told.
     End,
     Tunnel,
-    /// Nothing: the tunnel ended, or nothing that comes can be trusted or answered any more.
-    Over,
+    /// Nothing: the tunnel ended, or nothing that comes can be trusted or answered any more. With what was
+    /// read of the request that was refused, until somebody takes it.
+    Over(Option<Box<RefusedRequest>>),
 }
 
 /// What is sent next.
@@ -204,7 +207,7 @@ impl Codec {
     #[inline]
     pub fn on_received(&mut self, chunk: Chunk) {
         // What comes when nothing can be believed or answered any more is not worth its memory.
-        if chunk.is_empty() || matches!(self.receive, Receive::Over) {
+        if chunk.is_empty() || matches!(self.receive, Receive::Over(_)) {
             return;
         }
         self.exchange.is_response_begun |= !matches!(self.receive, Receive::Idle);
@@ -245,7 +248,7 @@ impl Codec {
             }
             Receive::Tunnel => self.poll_tunnel(),
             Receive::Idle => self.poll_surplus(),
-            Receive::Over => None,
+            Receive::Over(_) => None,
         }
     }
 
@@ -315,7 +318,7 @@ impl Codec {
     #[inline]
     pub fn must_close(&self) -> bool {
         match self.receive {
-            Receive::Over => self.send != Send::Tunnel,
+            Receive::Over(_) => self.send != Send::Tunnel,
             Receive::Idle => self.is_between() && !self.input.is_empty(),
             _ => false,
         }
@@ -348,7 +351,7 @@ impl Codec {
     /// Whether both directions are opaque bytes.
     #[inline]
     pub fn is_tunnel(&self) -> bool {
-        let is_receiving = matches!(self.receive, Receive::Tunnel | Receive::Over);
+        let is_receiving = matches!(self.receive, Receive::Tunnel | Receive::Over(_));
         self.exchange.switch == Switch::On && is_receiving && matches!(self.send, Send::Tunnel | Send::Over)
     }
 
@@ -358,7 +361,7 @@ impl Codec {
         match self.receive {
             Receive::Head => self.role == Role::Server && self.send == Send::Idle,
             Receive::Body(_) | Receive::End => false,
-            Receive::Idle | Receive::Tunnel | Receive::Over => true,
+            Receive::Idle | Receive::Tunnel | Receive::Over(_) => true,
         }
     }
 
@@ -366,6 +369,15 @@ impl Codec {
     #[inline]
     pub fn has_response_begun(&self) -> bool {
         self.role == Role::Client && self.exchange.is_response_begun
+    }
+
+    /// Takes what was read of the request for which the last [`Reset::Malformed`] stands; server role. `None` when not
+    /// even a request line was.
+    pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
+        match &mut self.receive {
+            Receive::Over(refused) => refused.take(),
+            _ => None,
+        }
     }
 
     /// Copies what would pin a large buffer beyond this turn.
@@ -385,7 +397,7 @@ impl Codec {
     /// Receives nothing more.
     #[cold]
     fn give_up(&mut self) {
-        self.receive = Receive::Over;
+        self.receive = Receive::Over(None);
         self.exchange.reuse.end();
         self.input.clear();
         self.heads.clear();
@@ -402,7 +414,7 @@ impl Codec {
     #[cold]
     fn misplaced(&self, what: &str) {
         // Behind a failure the rest of a message may still be on its way through.
-        let is_over = self.send == Send::Over || matches!(self.receive, Receive::Over);
+        let is_over = self.send == Send::Over || matches!(self.receive, Receive::Over(_));
         debug_assert!(is_over, "{what} in {:?}", self.send);
     }
 }
@@ -415,12 +427,15 @@ impl Codec {
         let received = match self.heads.poll(Section::Request, &mut self.input, limits, &self.pool) {
             Ok(Some(received)) => received,
             Ok(None) => return self.on_no_request(),
-            Err(rule) => return self.fail(Reset::Malformed(rule)),
+            Err(rule) => {
+                let raw = self.heads.take_broken(&mut self.input, &self.pool);
+                return self.refuse(raw, rule);
+            }
         };
         let raw = self.heads.parser.take_request(received);
         let framing = match self.on_request(&raw) {
             Ok(framing) => framing,
-            Err(rule) => return self.fail(Reset::Malformed(rule)),
+            Err(rule) => return self.refuse(Some(raw), rule),
         };
         let RawRequest { method, method_span, version, target, fields, .. } = raw;
         Some(Part::Request(RequestHead {
@@ -433,6 +448,19 @@ impl Codec {
             new_target: None,
             upgrade: None,
         }))
+    }
+
+    /// A request breaks a rule: `raw` is what was read of it.
+    #[cold]
+    fn refuse(&mut self, raw: Option<RawRequest>, rule: Rule) -> Option<Part> {
+        let refused = raw.map(|RawRequest { method, method_span, version, target, fields, .. }| {
+            // Whoever asked with HEAD reads no content behind the answer, whatever it is.
+            self.exchange.method = method;
+            Box::new(RefusedRequest { method, version, fields, method_span, target })
+        });
+        let reset = self.fail(Reset::Malformed(rule));
+        self.receive = Receive::Over(refused);
+        reset
     }
 
     /// The head is not complete, or nothing of it is there.
@@ -585,7 +613,7 @@ impl Codec {
             return Some(Part::Data(self.input.take(self.input.front().len())));
         }
         self.is_finished.then(|| {
-            self.receive = Receive::Over;
+            self.receive = Receive::Over(None);
             Part::End
         })
     }
@@ -647,7 +675,7 @@ impl Codec {
     /// A response to no request: the one that was received was refused, or took too long. What comes behind it
     /// cannot be told from its rest.
     fn refuse_unread(&mut self) {
-        self.exchange = Exchange::new();
+        self.exchange = Exchange { method: self.exchange.method, ..Exchange::new() };
         self.give_up();
     }
 

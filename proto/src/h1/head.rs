@@ -269,6 +269,14 @@ impl HeadParser {
         }
     }
 
+    /// Takes the request line of a head that breaks a rule behind it, if there is one. `received` is what came of it.
+    #[cold]
+    pub(crate) fn take_broken_request(&mut self, received: Chunk) -> Option<RawRequest> {
+        self.list.clear();
+        self.noted = FramingFields::default();
+        matches!(self.start, Start::Request(_)).then(|| self.take_request(received))
+    }
+
     /// Takes the response that is complete, and waits for the next head. `received` is its bytes.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Received bytes that wait to be decoded, and the head that is not complete yet.
 
-use super::head::{HeadLimits, HeadParser};
+use super::head::{HeadLimits, HeadParser, RawRequest};
 use crate::chunk::{COPY_BELOW_BYTES, Chunk, LARGE_BYTES, Pool, SMALL_BYTES, Vacant};
 use crate::rules::Rule;
 use std::collections::VecDeque;
@@ -179,6 +179,16 @@ impl HeadReader {
             input.skip(more);
         }
         Ok(None)
+    }
+
+    /// What was read of a request head that breaks a rule; `None` when its request line was not.
+    #[cold]
+    pub(super) fn take_broken(&mut self, input: &mut Input, pool: &Pool) -> Option<RawRequest> {
+        let received = match self.partial.take() {
+            Some(partial) => partial.freeze(),
+            None => input.take(input.front().len()).retain(pool),
+        };
+        self.parser.take_broken_request(received)
     }
 
     /// Whether some of a section was received.

@@ -49,6 +49,19 @@ pub struct RequestHead {
     pub upgrade: Option<Box<[u8]>>,
 }
 
+/// What was read of a request that breaks a rule: for the log. Nothing can make a request of it.
+#[derive(Clone, Debug)]
+pub struct RefusedRequest {
+    /// The method.
+    pub method: Method,
+    /// The version it came with.
+    pub version: Version,
+    /// The fields; none when the rule was broken before the head was complete.
+    pub fields: Fields,
+    pub(crate) method_span: Span,
+    pub(crate) target: Target,
+}
+
 /// The head of a response.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
@@ -141,14 +154,7 @@ impl RequestHead {
 
     /// As [`RequestHead::authority`], as bytes that outlive a change of the head.
     pub fn authority_chunk(&self) -> Chunk {
-        match self.target.form {
-            TargetForm::Absolute | TargetForm::Authority => {
-                self.fields.received.slice(self.target.authority.range())
-            }
-            TargetForm::Origin | TargetForm::Asterisk => {
-                self.fields.get_chunk(super::Name::Host).unwrap_or_default()
-            }
-        }
+        authority_chunk(self.target, &self.fields)
     }
 
     /// What content follows.
@@ -173,6 +179,32 @@ impl RequestHead {
     pub fn retain(&mut self, pool: &Pool) {
         let received = core::mem::take(&mut self.fields.received);
         self.fields.received = received.retain(pool);
+    }
+}
+
+impl RefusedRequest {
+    /// The method as spelled.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.method_span.of(&self.fields.received)
+    }
+
+    /// The target as received.
+    pub fn received_target(&self) -> &[u8] {
+        self.target.whole.of(&self.fields.received)
+    }
+
+    /// The host and port that the request is for, as [`RequestHead::authority_chunk`] has it.
+    pub fn authority_chunk(&self) -> Chunk {
+        authority_chunk(self.target, &self.fields)
+    }
+}
+
+/// The host and port that a request is for, as bytes that outlive a change of its fields.
+#[inline]
+fn authority_chunk(target: Target, fields: &Fields) -> Chunk {
+    match target.form {
+        TargetForm::Absolute | TargetForm::Authority => fields.received.slice(target.authority.range()),
+        TargetForm::Origin | TargetForm::Asterisk => fields.get_chunk(super::Name::Host).unwrap_or_default(),
     }
 }
 

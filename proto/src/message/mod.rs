@@ -12,7 +12,7 @@ pub mod status;
 pub mod target;
 
 pub use fields::{Field, Fields, InvalidField};
-pub use head::{Body, RequestHead, ResponseHead, Version};
+pub use head::{Body, RefusedRequest, RequestHead, ResponseHead, Version};
 pub use line::Line;
 pub use method::Method;
 pub use names::Name;
