@@ -37,6 +37,41 @@ fn trailers_of_a_request_reach_the_origin_in_order() {
 }
 
 #[test]
+fn trailer_goes_where_trailers_may_follow() {
+    scenario(|w| {
+        let head = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        w.origin().on("POST /").reply([head, "0\r\nX-Sum: 1\r\n\r\n"].concat());
+        let c = w.client();
+        let fields = "Trailer: X-Sum, X-Two\r\nTransfer-Encoding: chunked\r\ntrailer: X-Three\r\n";
+        c.request("POST", "/", fields, "0\r\nX-Sum: 1\r\n\r\n").expect_ok("");
+        c.expect_headers("Trailer", &["X-Sum"]).expect_trailers(&[("X-Sum", "1")]);
+        w.origin().last().expect_headers("Trailer", &["X-Sum, X-Two", "X-Three"]);
+        // Nominated, it was meant for us.
+        c.request("POST", "/", &format!("Connection: Trailer\r\n{fields}"), "0\r\n\r\n").expect_ok("");
+        w.origin().last().expect_no_header("Trailer");
+    });
+}
+
+#[test]
+fn trailer_stays_behind_where_no_trailers_can_follow() {
+    scenario(|w| {
+        let chunked = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        w.origin().on("GET /").reply([chunked, "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"].concat());
+        w.origin().on("HEAD /").reply(chunked);
+        w.origin().on("POST /").reply("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nContent-Length: 1\r\n\r\nb");
+        let c = w.client();
+        c.request("POST", "/", "Trailer: X-Sum\r\nContent-Length: 1\r\n", "x").expect_ok("b");
+        c.expect_no_header("Trailer");
+        w.origin().last().expect_no_header("Trailer");
+        c.request("GET", "/", "Trailer: X-Sum\r\n", "").expect_ok("a").expect_header("Trailer", "X-Sum");
+        w.origin().last().expect_no_header("Trailer");
+        c.head("/").expect_status(200).expect_no_header("Trailer");
+        c.send("GET / HTTP/1.0\r\n\r\n").expect_ok("a").expect_framing(Framing::UntilClose);
+        c.expect_no_header("Trailer").expect_closed();
+    });
+}
+
+#[test]
 fn a34_trailers_are_kept_apart_from_the_fields_of_the_head() {
     scenario(|w| {
         let head = "HTTP/1.1 200 OK\r\nX-Both: head\r\nTransfer-Encoding: chunked\r\n\r\n";

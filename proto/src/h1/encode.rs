@@ -316,7 +316,7 @@ impl<'a> Lines<'a> {
             FramingLine::None | FramingLine::Chunked => None,
         };
         for entry in self.list {
-            if entry.place == Place::Removed || is_own(entry.id) {
+            if entry.place == Place::Removed || (is_own(entry.id) && !is_kept(entry.id, framing)) {
                 continue;
             }
             if entry.id == Name::ContentLength {
@@ -399,8 +399,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Whether fields of this name are never copied: they concern one connection, and the encoder writes its own.
-/// `Content-Length` is looked at by itself. The other hop-by-hop fields are for the rules to strip.
+/// Whether fields of this name are not copied: they concern one connection, and the encoder writes its own; but for
+/// what [`is_kept`]. `Content-Length` is looked at by itself. The other hop-by-hop fields are for the rules to strip.
 #[inline]
 fn is_own(id: Name) -> bool {
     matches!(
@@ -408,10 +408,18 @@ fn is_own(id: Name) -> bool {
         Name::Connection
             | Name::KeepAlive
             | Name::ProxyConnection
+            | Name::Trailer
             | Name::TransferEncoding
             | Name::Upgrade
             | Name::Http2Settings
     )
+}
+
+/// `Trailer` announces a section that is relayed, and is no field of one hop (RFC 9110 sections 6.6.2 and 7.6.1). Where
+/// there is no room for that section it would announce what does not come.
+#[cold]
+fn is_kept(id: Name, framing: FramingLine) -> bool {
+    id == Name::Trailer && framing == FramingLine::Chunked
 }
 
 #[inline]

@@ -120,7 +120,7 @@ names! {
     SetCookie "set-cookie" PROTECTED;
     StrictTransportSecurity "strict-transport-security";
     Te "te" HOP;
-    Trailer "trailer" HOP;
+    Trailer "trailer";
     TransferEncoding "transfer-encoding" HOP NOT_H2 PROTECTED;
     Upgrade "upgrade" HOP NOT_H2;
     UpgradeInsecureRequests "upgrade-insecure-requests";
@@ -195,16 +195,15 @@ impl Name {
             Self::ProxyAuthorization => 1 << 9,
             Self::ProxyConnection => 1 << 10,
             Self::Te => 1 << 11,
-            Self::Trailer => 1 << 12,
-            Self::TransferEncoding => 1 << 13,
-            Self::Upgrade => 1 << 14,
-            Self::Via => 1 << 15,
-            Self::Forwarded => 1 << 16,
-            Self::XForwardedFor => 1 << 17,
-            Self::XForwardedHost => 1 << 18,
-            Self::XForwardedProto => 1 << 19,
-            Self::XRealIp => 1 << 20,
-            Self::XRequestId => 1 << 21,
+            Self::TransferEncoding => 1 << 12,
+            Self::Upgrade => 1 << 13,
+            Self::Via => 1 << 14,
+            Self::Forwarded => 1 << 15,
+            Self::XForwardedFor => 1 << 16,
+            Self::XForwardedHost => 1 << 17,
+            Self::XForwardedProto => 1 << 18,
+            Self::XRealIp => 1 << 19,
+            Self::XRequestId => 1 << 20,
             _ => 0,
         }
     }

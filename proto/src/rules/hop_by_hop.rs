@@ -104,7 +104,12 @@ pub fn is_forbidden_in_trailers(id: Name) -> bool {
         || id.is_protected()
         || matches!(
             id,
-            Name::Expect | Name::Range | Name::ContentEncoding | Name::ContentRange | Name::TransferEncoding
+            Name::Expect
+                | Name::Range
+                | Name::ContentEncoding
+                | Name::ContentRange
+                | Name::Trailer
+                | Name::TransferEncoding
         )
 }
 
