@@ -255,7 +255,8 @@ pub enum LogFormat {
 /// What is believed of forwarding fields that clients send, and what we add.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Forwarding {
-    /// Clients whose `X-Forwarded-*` and `Forwarded` are kept and appended to; all others' are replaced.
+    /// Clients whose `X-Forwarded-*` and `Forwarded` are kept and appended to; all others' are replaced, and what they
+    /// say with `X-Real-IP` and its like is removed.
     pub trusted: Vec<IpNet>,
     /// Also send the standard `Forwarded` field (RFC 7239).
     pub forwarded: bool,

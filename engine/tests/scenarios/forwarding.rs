@@ -91,6 +91,51 @@ fn what_a_stranger_says_about_the_way_is_replaced() {
     });
 }
 
+/// What other proxies say about the client and the way, with fields that we do not write.
+const HEARSAY: [&str; 10] = [
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Forwarded-SSL",
+];
+
+#[test]
+fn what_a_stranger_says_about_itself_stays_behind() {
+    scenario(|w| {
+        w.origin().on("POST /").ok("");
+        let said: String = HEARSAY.iter().map(|name| format!("{name}: 10.0.0.1\r\n")).collect();
+        let fields = format!("{said}X-Mine: 1\r\nTransfer-Encoding: chunked\r\n");
+        let c = w.client();
+        c.request("POST", "/", &fields, format!("0\r\n{said}X-Mine: 2\r\n\r\n")).expect_ok("");
+        let request = w.origin().last();
+        HEARSAY.iter().for_each(|name| _ = request.expect_no_header(name));
+        request.expect_header("X-Mine", "1").expect_trailers(&[("X-Mine", "2")]);
+    });
+}
+
+#[test]
+fn what_a_trusted_proxy_says_about_the_client_passes() {
+    scenario(|w| {
+        trust_clients(w);
+        w.origin().on("GET /").ok("");
+        let said: String = HEARSAY.iter().map(|name| format!("{name}: 10.0.0.1\r\n")).collect();
+        let c = w.client();
+        c.request("GET", "/", &said, "").expect_ok("");
+        let request = w.origin().last();
+        HEARSAY.iter().for_each(|name| _ = request.expect_headers(name, &["10.0.0.1"]));
+        // Nobody can have it removed by the proxy that is trusted.
+        c.request("GET", "/", "Connection: X-Client-IP\r\n", "")
+            .expect_status(400)
+            .expect_body("400 Bad Request\n");
+    });
+}
+
 #[test]
 fn what_a_trusted_proxy_says_about_the_way_is_continued() {
     scenario(|w| {

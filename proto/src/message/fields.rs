@@ -103,6 +103,14 @@ impl Fields {
         self.noted & Name::HOP_BY_HOP_BITS != 0
     }
 
+    /// Removes what a peer that is not trusted has no say in ([`Name::is_hearsay`]).
+    #[inline]
+    pub(crate) fn remove_hearsay(&mut self) {
+        if self.noted & Name::HEARSAY_BITS != 0 {
+            self.remove_known(Name::is_hearsay);
+        }
+    }
+
     /// The fields in order, without the removed ones.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {

@@ -43,6 +43,8 @@ mod flag {
     pub(super) const NOT_H2: u8 = 4;
     /// Not removed on the word of a `Connection` field: framing, routing and identity depend on it.
     pub(super) const PROTECTED: u8 = 8;
+    /// Says who the client is, or which way it came, as some proxy knows it; one that this proxy does not write.
+    pub(super) const HEARSAY: u8 = 16;
 }
 
 names! {
@@ -64,6 +66,7 @@ names! {
     AltSvc "alt-svc";
     Authorization "authorization" ONCE PROTECTED;
     CacheControl "cache-control" PROTECTED;
+    CfConnectingIp "cf-connecting-ip" PROTECTED HEARSAY;
     Connection "connection" HOP NOT_H2;
     ContentDisposition "content-disposition";
     ContentEncoding "content-encoding";
@@ -122,18 +125,26 @@ names! {
     Te "te" HOP;
     Trailer "trailer";
     TransferEncoding "transfer-encoding" HOP NOT_H2 PROTECTED;
+    TrueClientIp "true-client-ip" PROTECTED HEARSAY;
     Upgrade "upgrade" HOP NOT_H2;
     UpgradeInsecureRequests "upgrade-insecure-requests";
     UserAgent "user-agent" ONCE;
     Vary "vary";
     Via "via" PROTECTED;
     WwwAuthenticate "www-authenticate";
+    XClientIp "x-client-ip" PROTECTED HEARSAY;
+    XClusterClientIp "x-cluster-client-ip" PROTECTED HEARSAY;
     XContentTypeOptions "x-content-type-options";
     XForwardedFor "x-forwarded-for" PROTECTED;
     XForwardedHost "x-forwarded-host" PROTECTED;
+    XForwardedPort "x-forwarded-port" PROTECTED HEARSAY;
+    XForwardedPrefix "x-forwarded-prefix" PROTECTED HEARSAY;
     XForwardedProto "x-forwarded-proto" PROTECTED;
+    XForwardedScheme "x-forwarded-scheme" PROTECTED HEARSAY;
+    XForwardedServer "x-forwarded-server" PROTECTED HEARSAY;
+    XForwardedSsl "x-forwarded-ssl" PROTECTED HEARSAY;
     XFrameOptions "x-frame-options";
-    XRealIp "x-real-ip" PROTECTED;
+    XRealIp "x-real-ip" PROTECTED HEARSAY;
     XRequestId "x-request-id" PROTECTED;
 }
 
@@ -204,25 +215,31 @@ impl Name {
             Self::XForwardedProto => 1 << 18,
             Self::XRealIp => 1 << 19,
             Self::XRequestId => 1 << 20,
+            Self::CfConnectingIp => 1 << 21,
+            Self::TrueClientIp => 1 << 22,
+            Self::XClientIp => 1 << 23,
+            Self::XClusterClientIp => 1 << 24,
+            Self::XForwardedPort => 1 << 25,
+            Self::XForwardedPrefix => 1 << 26,
+            Self::XForwardedScheme => 1 << 27,
+            Self::XForwardedServer => 1 << 28,
+            Self::XForwardedSsl => 1 << 29,
             _ => 0,
         }
     }
 
+    /// Whether it says who the client is or which way it came, as some proxy knows it, and is none that this proxy
+    /// writes: a peer that is not trusted has no say in it.
+    #[inline]
+    pub const fn is_hearsay(self) -> bool {
+        self.flags() & flag::HEARSAY != 0
+    }
+
     /// The bits of all names that concern one connection only.
-    pub(crate) const HOP_BY_HOP_BITS: u32 = {
-        let (mut bits, mut index) = (0, 0);
-        while index < NAMES.len() {
-            if NAMES[index].is_hop_by_hop() {
-                assert!(
-                    NAMES[index].is_noted(),
-                    "what is always removed is looked for only where it is noted"
-                );
-                bits |= NAMES[index].find_noted_bit();
-            }
-            index += 1;
-        }
-        bits
-    };
+    pub(crate) const HOP_BY_HOP_BITS: u32 = noted_bits(flag::HOP);
+
+    /// The bits of all names that are hearsay.
+    pub(crate) const HEARSAY_BITS: u32 = noted_bits(flag::HEARSAY);
 
     /// Whether a message has it at most once.
     #[inline]
@@ -241,6 +258,19 @@ impl Name {
     pub const fn is_protected(self) -> bool {
         self.flags() & flag::PROTECTED != 0
     }
+}
+
+/// The bits of all names with this flag.
+const fn noted_bits(flag: u8) -> u32 {
+    let (mut bits, mut index) = (0, 0);
+    while index < NAMES.len() {
+        if NAMES[index].flags() & flag != 0 {
+            assert!(NAMES[index].is_noted(), "what is always removed is looked for only where it is noted");
+            bits |= NAMES[index].find_noted_bit();
+        }
+        index += 1;
+    }
+    bits
 }
 
 /// Whether `name` in lower case is `lower`, which has letters, digits and `-` only.

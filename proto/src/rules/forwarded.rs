@@ -20,8 +20,13 @@ pub struct Hop<'a> {
     pub is_trusted: bool,
 }
 
-/// Writes `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`.
+/// Writes `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`. Other fields of that kind, which this proxy
+/// does not write (`X-Real-IP`, `X-Forwarded-Port`, ...), pass only when the peer is trusted: an origin that believes
+/// them would believe every client.
 pub fn set_x_forwarded(fields: &mut Fields, hop: &Hop<'_>) {
+    if !hop.is_trusted {
+        fields.remove_hearsay();
+    }
     let client = hop.client_ip.unwrap_or("unknown").as_bytes();
     continue_list(fields, Name::XForwardedFor, client, hop.is_trusted);
     if !hop.is_trusted || !fields.has(Name::XForwardedProto) {
