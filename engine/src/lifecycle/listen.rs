@@ -6,6 +6,7 @@
 use super::server::StartError;
 use crate::settings::{Address, Settings};
 use crate::shard::{ListenerKind, ListenerSocket};
+use crate::time::{Clock, Instant};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::HashSet;
@@ -15,6 +16,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Where a server really listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +49,12 @@ pub(super) fn listen(settings: &Settings, shards: usize) -> Result<Listening, St
         .map(|(index, listener)| (ListenerKind::Tcp { index }, "tcp", &listener.address, listener.mode));
     let wanted: Vec<_> = http.chain(tcp).collect();
     check_distinct(wanted.iter().map(|(_, _, address, _)| *address))?;
+    let patience = Patience::new();
     // All before the first real one: of our own sockets, a wildcard and an address it covers do not conflict.
-    wanted.iter().try_for_each(|(_, _, address, _)| check_unused(address))?;
+    for (_, _, address, _) in &wanted {
+        let unused = patience.wait(|| check_unused(address));
+        unused.map_err(|error| StartError::Listen { address: (*address).clone(), error })?;
+    }
 
     let mut listening = Listening {
         per_shard: (0..shards).map(|_| Vec::new()).collect(),
@@ -57,10 +64,12 @@ pub(super) fn listen(settings: &Settings, shards: usize) -> Result<Listening, St
     for (kind, scheme, address, mode) in wanted {
         let (sockets, address) = match address {
             Address::Tcp(tcp) => listen_tcp(*tcp, shards).map(|(sockets, tcp)| (sockets, Address::Tcp(tcp))),
-            Address::Unix(path) => listen_unix(path, mode, shards).map(|(sockets, file)| {
-                listening.files.push(file);
-                (sockets, address.clone())
-            }),
+            Address::Unix(path) => {
+                patience.wait(|| listen_unix(path, mode, shards)).map(|(sockets, file)| {
+                    listening.files.push(file);
+                    (sockets, address.clone())
+                })
+            }
         }
         .map_err(|error| StartError::Listen { address: address.clone(), error })?;
         for (shard, socket) in listening.per_shard.iter_mut().zip(sockets) {
@@ -87,12 +96,39 @@ fn check_distinct<'a>(addresses: impl Iterator<Item = &'a Address>) -> Result<()
 /// With SO_REUSEPORT we would join another server of the same user unnoticed, and each would take some of the
 /// other's connections. A socket without it cannot be bound where anybody listens, whatever their options. It is
 /// closed again, and between this and the real bind another server could still slip in.
-fn check_unused(address: &Address) -> Result<(), StartError> {
+fn check_unused(address: &Address) -> io::Result<()> {
     match address {
-        Address::Tcp(tcp) if tcp.port() != 0 => bind_tcp(*tcp, false)
-            .map(drop)
-            .map_err(|error| StartError::Listen { address: address.clone(), error }),
+        Address::Tcp(tcp) if tcp.port() != 0 => bind_tcp(*tcp, false).map(drop),
         _ => Ok(()),
+    }
+}
+
+/// How long an address that is in use is waited for. The kernel takes the rings of a killed process apart behind its
+/// back, and its listening sockets with them: whoever starts the next one at once would find them in use.
+struct Patience {
+    clock: Clock,
+    deadline: Instant,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let clock = Clock::real();
+        Self { deadline: clock.now() + IN_USE_PATIENCE, clock }
+    }
+
+    /// Tries until the address is not in use any more, or patience is over.
+    #[expect(clippy::disallowed_methods, reason = "nobody is served yet")]
+    fn wait<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt() {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && self.clock.now() < self.deadline =>
+                {
+                    thread::sleep(IN_USE_RETRY);
+                }
+                result => return result,
+            }
+        }
     }
 }
 
@@ -208,6 +244,10 @@ impl Drop for SocketFile {
 /// More than this makes the kernel's 16-bit field wrap on old kernels; less is what `somaxconn` allows.
 const BACKLOG: i32 = 65_535;
 
+/// For the sockets of a process that was killed to go; up to 0.7 s were seen.
+const IN_USE_PATIENCE: Duration = Duration::from_secs(1);
+const IN_USE_RETRY: Duration = Duration::from_millis(20);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +302,22 @@ mod tests {
         let address = other.bound[0].address.clone();
         drop(other);
         listen(&settings(&[address]), 2).unwrap();
+    }
+
+    #[test]
+    fn an_address_whose_last_server_is_just_ending_is_waited_for() {
+        let dir = TempDir::new();
+        for address in [tcp("127.0.0.1:0"), Address::Unix(dir.path("s"))] {
+            let Listening { per_shard, bound, files } = listen(&settings(&[address]), 1).unwrap();
+            // As after a kill: the sockets go late, the file stays.
+            std::mem::forget(files);
+            let ending = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(200));
+                drop(per_shard);
+            });
+            listen(&settings(&[bound[0].address.clone()]), 2).unwrap();
+            ending.join().unwrap();
+        }
     }
 
     #[test]

@@ -111,6 +111,20 @@ cases! {
         assert!(!said.contains("listening on"), "{said}");
     }
 
+    fn a_killed_process_is_replaced_at_once(driver) {
+        let origin = Origin::usual();
+        let rest = format!("{ROUTE}cluster \"app\" {{ endpoint \"{}\"; }}\n", origin.address);
+        let mut address = "127.0.0.1:0".to_owned();
+        for _ in 0..5 {
+            let mut proxy = Proxy::run(driver, &format!("listen \"{address}\"\n{rest}"));
+            address = proxy.address().to_owned();
+            let mut crowd: Vec<_> = (0..20).map(|_| proxy.connect()).collect();
+            crowd.iter_mut().for_each(|stream| assert!(get_kept(stream, "/").starts_with("HTTP/1.1 200 ")));
+            proxy.signal("KILL");
+            assert_eq!(proxy.wait().code(), None);
+        }
+    }
+
     fn an_error_in_the_configuration_is_shown_where_it_is(driver) {
         let dir = crate::harness::TempDir::new();
         let file = dir.write("wrong.kdl", "listen \"127.0.0.1:0\"\ncluster \"app\" { endpoint \"127.0.0.1:1\"; retrie max=1; }\n");
