@@ -8,12 +8,15 @@ use super::server::{StartError, Stop};
 use super::supervisor::Request;
 use crate::time::Clock;
 use crossbeam_channel::Sender;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use socket2::Socket;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -72,17 +75,54 @@ impl ControlSocket {
         let Self { socket, file } = self;
         let (quit, quitting) = UnixStream::pair()?;
         thread::Builder::new().name("control".into()).spawn(move || {
+            let mut reserve = Reserve::new();
             while wait_for_peer(&socket, &quitting) {
-                match socket.accept() {
-                    Ok((peer, _)) => answer(peer.into(), &requests),
+                match reserve.accept(&socket) {
+                    Ok(mut peer) => {
+                        answer(&mut peer, &requests);
+                        reserve.refill(peer);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    // Out of descriptors, most likely: do not spin until somebody closes one.
+                    // Somebody else was faster: do not spin until a descriptor is closed.
                     Err(_) => thread::sleep(Duration::from_millis(100)),
                 }
             }
         })?;
         Ok(Control { _file: file, _quit: quit })
     }
+}
+
+/// A descriptor that is good for nothing but to be closed: when clients have taken all the others, somebody wants to
+/// know what is going on.
+struct Reserve(Option<OwnedFd>);
+
+impl Reserve {
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok().map(Into::into))
+    }
+
+    /// Accepts a peer, in place of the reserve when no descriptor is left.
+    fn accept(&mut self, socket: &Socket) -> io::Result<UnixStream> {
+        let accepted = match socket.accept() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                self.0 = None;
+                socket.accept()
+            }
+            accepted => accepted,
+        };
+        accepted.map(|(peer, _)| peer.into())
+    }
+
+    /// Ends the connection of a peer. Its descriptor is the next reserve if there is none: closed, it could go to
+    /// whoever is waiting for one.
+    fn refill(&mut self, peer: UnixStream) {
+        _ = peer.shutdown(Shutdown::Both);
+        self.0.get_or_insert_with(|| peer.into());
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 /// False when it is time to go.
@@ -94,11 +134,11 @@ fn wait_for_peer(socket: &Socket, quitting: &UnixStream) -> bool {
     fds[1].revents().is_none_or(|events| events.is_empty())
 }
 
-fn answer(mut peer: UnixStream, requests: &Sender<Request>) {
-    let Answer { text, then } = if !is_trusted(&peer) {
+fn answer(peer: &mut UnixStream, requests: &Sender<Request>) {
+    let Answer { text, then } = if !is_trusted(peer) {
         "error: not for you\n".into()
     } else {
-        match read_line(&mut peer) {
+        match read_line(peer) {
             Ok(line) => execute(&line, requests),
             Err(error) => format!("error: {error}\n").into(),
         }
@@ -166,7 +206,6 @@ mod tests {
     use crate::observe::testing::TempDir;
     use crossbeam_channel::{Receiver, bounded, unbounded};
     use std::fs;
-    use std::net::Shutdown;
     use std::os::unix::fs::MetadataExt;
 
     fn served(dir: &TempDir) -> (Control, Receiver<Request>) {

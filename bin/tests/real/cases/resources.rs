@@ -33,6 +33,24 @@ cases! {
         assert!(proxy.counter("accept_backoffs") > 0);
     }
 
+    fn status_is_told_when_no_descriptor_is_left(driver) {
+        let kdl = format!("{LISTEN}{ROUTE}cluster \"app\" {{ endpoint \"{}\"; }}\n", Origin::usual().address);
+        let proxy = Proxy::run_with_descriptors(driver, 60, &kdl);
+        let crowd: Vec<_> = (0..100).map(|_| connect(proxy.address())).collect();
+        let descriptors = format!("/proc/{}/fd", proxy.id());
+        let mut before = 0;
+        until("all are taken", || {
+            std::thread::sleep(Duration::from_millis(200));
+            let open = std::fs::read_dir(&descriptors).expect("it runs").count();
+            open > 50 && std::mem::replace(&mut before, open) == open
+        });
+        for _ in 0..5 {
+            assert!(proxy.counter("downstream_active") > 10);
+        }
+        drop(crowd);
+        until("the crowd is gone", || proxy.counter("downstream_active") == 0);
+    }
+
     fn a_full_disk_costs_log_lines_and_nothing_else(driver) {
         let proxy = Proxy::run(driver, &format!(
             "log {{ access \"/dev/full\" format=\"json\"; }}\n{LISTEN}{ROUTE}cluster \"app\" {{ endpoint \"{}\"; }}\n",
