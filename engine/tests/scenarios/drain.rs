@@ -2,20 +2,20 @@
 
 use crate::world::{World, scenario, simulated, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
-use std::time::Duration;
 
 const ASK: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[test]
 fn a_running_exchange_is_completed_and_says_that_it_is_the_last() {
-    simulated(|w| {
-        w.origin().on("GET /").wait("5s").ok("slow");
+    scenario(|w| {
+        w.origin().on("GET /").hang();
         let c = w.client();
         c.get("/");
-        w.after("1s").drain("30s");
-        w.after("1s");
-        c.expect_silence().expect_ok("slow").expect_header("Connection", "close").expect_closed();
+        w.settle().drain("30s");
+        c.expect_silence();
+        answer(w, "slow");
+        c.expect_ok("slow").expect_header("Connection", "close").expect_closed();
         w.expect_outcomes(&["complete"]);
         is_empty(w);
     });
@@ -23,13 +23,15 @@ fn a_running_exchange_is_completed_and_says_that_it_is_the_last() {
 
 #[test]
 fn a_response_that_has_begun_is_completed_before_the_close() {
-    simulated(|w| {
+    scenario(|w| {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
-        w.origin().on("GET /").reply(head).wait("5s").reply("world");
+        w.origin().on("GET /").reply(head).hang();
         let c = w.client();
         c.get("/");
-        w.after("1s").drain("30s");
-        c.expect_ok("helloworld").expect_no_header("Connection").expect_closed();
+        w.settle().drain("30s");
+        c.expect_status(200).expect_body_so_far("hello");
+        w.origin().send_on(0, "world");
+        c.expect_body("helloworld").expect_no_header("Connection").expect_closed();
         w.expect_outcomes(&["complete"]);
         is_empty(w);
     });
@@ -37,12 +39,12 @@ fn a_response_that_has_begun_is_completed_before_the_close() {
 
 #[test]
 fn an_upload_that_runs_is_completed() {
-    simulated(|w| {
+    scenario(|w| {
         w.origin().on("POST /").ok("done");
         let c = w.client();
         c.request("POST", "/", "Content-Length: 10\r\n", "hello").sent();
         w.drain("30s");
-        w.after("5s");
+        w.settle();
         c.send("world").expect_ok("done").expect_header("Connection", "close").expect_closed();
         w.origin().last().expect_body("helloworld");
         is_empty(w);
@@ -82,12 +84,13 @@ fn a_head_that_has_begun_is_served_and_is_the_last_on_both_sides() {
 
 #[test]
 fn a_request_behind_the_last_response_is_not_processed() {
-    simulated(|w| {
-        w.origin().on("GET /").wait("5s").ok("first");
+    scenario(|w| {
+        w.origin().on("GET /").hang();
         w.origin().on("POST /never").ok("second");
         let c = w.client();
         c.get("/").post("/never", "hello");
-        w.after("1s").drain("30s");
+        w.settle().drain("30s");
+        answer(w, "first");
         c.expect_ok("first").expect_header("Connection", "close").expect_closed();
         w.origin().expect_requests(1);
         w.expect_outcomes(&["complete"]);
@@ -116,12 +119,13 @@ fn a_request_that_crosses_the_close_of_its_connection_gets_no_half_answer() {
 
 #[test]
 fn nobody_new_is_served() {
-    simulated(|w| {
-        w.origin().on("GET /").wait("5s").ok("x");
+    scenario(|w| {
+        w.origin().on("GET /").hang();
         let c = w.client();
         c.get("/");
-        w.after("1s").drain("30s");
+        w.settle().drain("30s");
         w.client().get("/").expect_no_response();
+        answer(w, "x");
         c.expect_ok("x").expect_closed();
         w.origin().expect_requests(1);
     });
@@ -155,6 +159,25 @@ fn what_has_not_ended_at_the_deadline_is_cut() {
         c.expect_body("hello").expect_aborted();
         d.expect_no_response();
         w.expect_outcomes(&["stopped", "stopped"]);
+        is_empty(w);
+    });
+}
+
+#[test]
+fn nothing_goes_on_behind_the_deadline() {
+    scenario(|w| {
+        w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").hang();
+        w.origin().on("GET /none").hang();
+        w.origin().on("GET /ws").reply(SWITCH).echo_raw();
+        let (begun, waiting, switched) = (w.client(), w.client(), w.client());
+        begun.get("/").expect_status(200);
+        waiting.get("/none");
+        switched.request("GET", "/ws", ASK, "").expect_status(101);
+        w.settle().drain("300ms");
+        begun.expect_body("hello").expect_aborted();
+        waiting.expect_no_response();
+        switched.expect_reset();
+        w.expect_outcomes(&["stopped", "stopped", "stopped"]);
         is_empty(w);
     });
 }
@@ -248,25 +271,27 @@ fn is_empty(w: &World) {
 
 #[test]
 fn new_clients_are_refused() {
-    simulated(|w| {
-        w.origin().on("*").wait("5s").ok("fine");
+    scenario(|w| {
+        w.origin().on("*").hang();
         let running = w.client();
         running.get("/");
         w.settle();
         w.drain("30s");
         w.client().get("/").expect_no_response();
+        answer(w, "fine");
         running.expect_ok("fine");
     });
 }
 
 #[test]
 fn requests_behind_the_one_that_runs_are_not_begun() {
-    simulated(|w| {
-        w.origin().on("*").wait("2s").ok("fine");
+    scenario(|w| {
+        w.origin().on("*").hang();
         let c = w.client();
         c.get("/1").get("/2");
         w.settle();
         w.drain("30s");
+        answer(w, "fine");
         c.expect_ok("fine").expect_header("Connection", "close").expect_closed();
         w.origin().expect_requests(1);
     });
@@ -274,17 +299,16 @@ fn requests_behind_the_one_that_runs_are_not_begun() {
 
 #[test]
 fn when_nothing_is_left_the_shard_stops_before_its_deadline() {
-    simulated(|w| {
-        w.origin().on("*").wait("2s").ok("fine");
+    scenario(|w| {
+        w.origin().on("*").hang();
         let c = w.client();
         c.get("/");
         w.settle();
         w.drain("1h");
+        answer(w, "fine");
         c.expect_ok("fine").expect_closed();
         c.close();
-        w.settle();
-        assert_eq!(w.connections(), 0);
-        assert!(w.now() < Duration::from_secs(4));
+        is_empty(w);
     });
 }
 
@@ -312,4 +336,9 @@ fn a_stop_leaves_no_idle_connection_in_its_pool() {
         w.origin().expect_end(0, Some("finished"));
         assert_eq!(w.connections(), 0);
     });
+}
+
+/// The first connection's origin answers now.
+fn answer(w: &World, body: &str) {
+    w.origin().send_on(0, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
 }

@@ -83,10 +83,17 @@ impl Proxy {
         self.tell(Command::Stop);
     }
 
+    /// Sends a command and waits until it was obeyed: what a script does next comes behind it.
     fn tell(&self, command: Command) {
         // Both fail only when the shard has stopped.
         _ = self.mailbox.send(command);
         _ = (&self.wake).write(&[1]);
+        let clock = Clock::real();
+        let has_obeyed = || self.mailbox.is_empty() && self.is_asleep();
+        while !has_obeyed() && !self.thread.is_finished() {
+            assert!(clock.now() - Instant::ZERO < PATIENCE, "the shard does not hear");
+            thread::yield_now();
+        }
     }
 
     pub(super) fn counters(&self) -> Snapshot {
@@ -98,12 +105,6 @@ impl Proxy {
     /// The access log's lines since the last call.
     pub(super) fn read_log(&self) -> Vec<String> {
         self.tell(Command::FlushLog);
-        let clock = Clock::real();
-        let has_obeyed = || self.mailbox.is_empty() && self.is_asleep();
-        while !has_obeyed() && !self.thread.is_finished() {
-            assert!(clock.now() - Instant::ZERO < PATIENCE, "the shard does not hear");
-            thread::yield_now();
-        }
         self.log.take()
     }
 
