@@ -9,7 +9,8 @@ use std::time::Duration;
 pub const QUEUE_HIGH_BYTES: usize = 48 * 1024;
 /// Bytes held by a send queue at or below which the paused side is resumed.
 pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
-/// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel.
+/// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel. What
+/// is kept of them holds at most twice as much memory.
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
 pub const RECEIVES_PER_TURN: usize = 8;
@@ -48,6 +49,8 @@ const _: () = {
     assert!(QUEUE_HIGH_BYTES + 2 * ringway_proto::chunk::SMALL_BYTES < 64 * 1024);
     // One full receive fills the queue: two would wait in memory for a reader that takes one at a time.
     assert!(ringway_proto::chunk::LARGE_BYTES >= QUEUE_HIGH_BYTES);
+    // One receive that fills half a large buffer keeps it; shorter ones, of which there may be several, are copied.
+    assert!(UNDECODED_HIGH_BYTES <= ringway_proto::chunk::LARGE_BYTES / 2);
     // A dribbled byte takes a small buffer; one such buffer must not pause anybody.
     assert!(ringway_proto::chunk::SMALL_BYTES <= QUEUE_LOW_BYTES);
     // Each connection has at most two operations in flight (readable, writable) and their cancellations.

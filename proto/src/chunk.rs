@@ -20,6 +20,8 @@ pub const SMALL_BYTES: usize = 4 * 1024;
 pub const LARGE_BYTES: usize = 68 * 1024;
 /// Pieces shorter than this are copied rather than referenced when they are queued or kept.
 pub const COPY_BELOW_BYTES: usize = 4 * 1024;
+/// Fewer bytes than this do not keep a large buffer.
+const LARGE_HALF_BYTES: usize = LARGE_BYTES / 2;
 /// Free large buffers that a pool keeps; more are given back to the allocator.
 const LARGE_FREE_MAX: usize = 64;
 /// Free small buffers that a pool keeps.
@@ -69,14 +71,13 @@ impl Pool {
         self.take(&self.shared.small, SMALL_BYTES)
     }
 
-    /// A buffer that holds at least `len` bytes, pooled when a class fits.
+    /// A buffer that holds at least `len` bytes, pooled when a class fits: a large one for little more than a small one
+    /// holds would be kept for a peer that pays a seventeenth of it.
     pub fn at_least(&self, len: usize) -> Vacant {
-        if len <= SMALL_BYTES {
-            self.small()
-        } else if len <= LARGE_BYTES {
-            self.large()
-        } else {
-            Vacant::new(self.allocate(len))
+        match len {
+            ..=SMALL_BYTES => self.small(),
+            LARGE_HALF_BYTES..=LARGE_BYTES => self.large(),
+            _ => Vacant::new(self.allocate(len)),
         }
     }
 
@@ -296,13 +297,20 @@ impl Chunk {
         self.buffer.as_ref().map_or(0, |buffer| buffer.bytes.len())
     }
 
-    /// Whether keeping this chunk would pin a buffer much larger than it.
+    /// Whether keeping this chunk would pin a buffer more than twice as large.
     #[inline]
     pub fn is_pinning(&self) -> bool {
-        self.held_bytes() > SMALL_BYTES && self.place.len() < COPY_BELOW_BYTES
+        let held = self.held_bytes();
+        held > SMALL_BYTES && self.place.len() < held / 2
     }
 
-    /// The same bytes for keeping beyond this turn: copied to a small buffer where they would pin a large one.
+    /// Whether other chunks hold the same buffer.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.buffer.as_ref().is_some_and(|buffer| Rc::strong_count(buffer) > 1)
+    }
+
+    /// The same bytes for keeping beyond this turn: copied where they would pin a much larger buffer.
     #[inline]
     #[must_use]
     pub fn retain(self, pool: &Pool) -> Self {
@@ -536,7 +544,9 @@ mod tests {
         for (len, capacity) in [
             (0, SMALL_BYTES),
             (SMALL_BYTES, SMALL_BYTES),
-            (SMALL_BYTES + 1, LARGE_BYTES),
+            (SMALL_BYTES + 1, SMALL_BYTES + 1),
+            (LARGE_BYTES / 2 - 1, LARGE_BYTES / 2 - 1),
+            (LARGE_BYTES / 2, LARGE_BYTES),
             (LARGE_BYTES, LARGE_BYTES),
             (LARGE_BYTES + 1, LARGE_BYTES + 1),
         ] {
@@ -583,15 +593,16 @@ mod tests {
     fn short_chunks_do_not_pin_large_buffers_when_they_are_kept() {
         let pool = Pool::new();
         let mut vacant = pool.large();
-        vacant.append(&pattern(COPY_BELOW_BYTES));
+        vacant.append(&pattern(LARGE_BYTES / 2));
         let whole = vacant.freeze();
-        let short = whole.slice(1..5);
-        assert!(short.is_pinning() && !whole.is_pinning());
-        let (short, whole) = (short.retain(&pool), whole.retain(&pool));
+        let (short, long) = (whole.slice(1..5), whole.slice(1..LARGE_BYTES / 2));
+        assert!(short.is_pinning() && long.is_pinning() && !whole.is_pinning());
+        let (short, long, whole) = (short.retain(&pool), long.retain(&pool), whole.retain(&pool));
         assert_eq!((short.held_bytes(), whole.held_bytes()), (SMALL_BYTES, LARGE_BYTES));
         assert_eq!(*short, [1, 2, 3, 4]);
+        assert_eq!((long.held_bytes(), &long[..]), (long.len(), &pattern(LARGE_BYTES)[1..LARGE_BYTES / 2]));
         drop(whole);
-        assert_eq!(pool.outstanding_bytes(), SMALL_BYTES);
+        assert_eq!(pool.outstanding_bytes(), SMALL_BYTES + long.len());
     }
 
     #[test]
@@ -612,7 +623,7 @@ mod tests {
         });
         assert_eq!(slices.len(), 3);
         assert_eq!(slices[1], (address, COPY_BELOW_BYTES + 1));
-        assert_eq!(queue.held_bytes(), 2 * SMALL_BYTES + LARGE_BYTES);
+        assert_eq!(queue.held_bytes(), 2 * SMALL_BYTES + COPY_BELOW_BYTES + 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod chunk;
 pub mod h1;
+mod input;
 pub mod message;
 pub mod raw;
 pub mod rules;

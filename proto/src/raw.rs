@@ -1,19 +1,19 @@
 //! The codec of a tunnel: every byte is content.
 
-use crate::chunk::{Chunk, SendQueue};
+use crate::chunk::{Chunk, Pool, SendQueue};
+use crate::input::Input;
 use crate::message::{Part, Reset};
-use std::collections::VecDeque;
 
 /// Bytes in, `Data` out; the end of the stream is `End`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Codec {
-    received: VecDeque<Chunk>,
+    pool: Pool,
     input: Input,
+    peer: Peer,
 }
 
-#[derive(Debug, Default, PartialEq)]
-enum Input {
-    #[default]
+#[derive(Debug, PartialEq)]
+enum Peer {
     Open,
     /// The peer finished; `End` is still to be told.
     Finished,
@@ -22,31 +22,31 @@ enum Input {
 
 impl Codec {
     /// A codec that has seen nothing yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(pool: Pool) -> Self {
+        Self { pool, input: Input::default(), peer: Peer::Open }
     }
 
     /// Bytes came.
     pub fn on_received(&mut self, chunk: Chunk) {
         if !chunk.is_empty() {
-            self.received.push_back(chunk);
+            self.input.push(chunk, &self.pool);
         }
     }
 
     /// The peer will send nothing more.
     pub fn on_finished(&mut self) {
-        if self.input == Input::Open {
-            self.input = Input::Finished;
+        if self.peer == Peer::Open {
+            self.peer = Peer::Finished;
         }
     }
 
     /// The next part: data in order, then the end.
     pub fn poll_part(&mut self) -> Option<Part> {
-        if let Some(chunk) = self.received.pop_front() {
-            return Some(Part::Data(chunk));
+        if !self.input.is_empty() {
+            return Some(Part::Data(self.input.take_front()));
         }
-        if self.input == Input::Finished {
-            self.input = Input::Told;
+        if self.peer == Peer::Finished {
+            self.peer = Peer::Told;
             return Some(Part::End);
         }
         None
@@ -63,7 +63,12 @@ impl Codec {
 
     /// Received bytes that were not polled yet.
     pub fn buffered_bytes(&self) -> usize {
-        self.received.iter().map(|chunk| chunk.len()).sum()
+        self.input.len()
+    }
+
+    /// Copies what would pin a large buffer beyond this turn.
+    pub fn retain(&mut self) {
+        self.input.retain(&self.pool);
     }
 }
 
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn bytes_pass_in_order_and_the_end_is_told_once() {
-        let mut codec = Codec::new();
+        let mut codec = Codec::new(Pool::new());
         codec.on_received(Chunk::from(b"ab".to_vec()));
         codec.on_received(Chunk::from(b"c".to_vec()));
         codec.on_finished();

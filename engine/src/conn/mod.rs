@@ -27,10 +27,6 @@ pub struct Connection {
 }
 
 /// What speaks on the connection. The only place that knows versions.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every connection is the large one, and a box would be a cache miss for every part"
-)]
 #[derive(Debug)]
 enum Codec {
     H1(h1::Codec),
@@ -73,7 +69,7 @@ impl Connection {
 
     /// A connection of opaque bytes.
     pub fn raw(pool: Pool, now: Instant) -> Self {
-        Self::new(Codec::Raw(raw::Codec::new()), pool, now)
+        Self::new(Codec::Raw(raw::Codec::new(pool.clone())), pool, now)
     }
 
     fn new(codec: Codec, pool: Pool, now: Instant) -> Self {
@@ -144,7 +140,7 @@ impl Connection {
 
     /// Drops what was received and not decoded: nobody wants it any more.
     pub fn drop_received(&mut self) {
-        self.codec = Codec::Raw(raw::Codec::new());
+        self.codec = Codec::Raw(raw::Codec::new(self.queue.pool().clone()));
     }
 
     /// The half-close was done.
@@ -217,8 +213,9 @@ impl Connection {
     /// Gives up buffers that would be held for little.
     #[inline]
     pub fn retain(&mut self) {
-        if let Codec::H1(codec) = &mut self.codec {
-            codec.retain();
+        match &mut self.codec {
+            Codec::H1(codec) => codec.retain(),
+            Codec::Raw(codec) => codec.retain(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::state::{Half, Relay, State};
 use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
 use crate::upstream::EndpointId;
+use ringway_proto::message::RequestHead;
 
 /// Where an upstream connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,10 @@ impl Exchange {
             env.outlets.forward(head);
         }
         let request = self.send_again(env);
-        self.state =
-            State::Relaying(Relay { provenance: connected.provenance, request, is_response_begun: false });
+        if !self.may_be_sent_again(connected.provenance) {
+            self.replay = Replay::Lost;
+        }
+        self.state = State::Relaying(Relay { request, is_response_begun: false });
     }
 
     /// Sends what an earlier attempt sent, and says whether that was the whole request.
@@ -99,21 +102,19 @@ impl Exchange {
     /// A pooled connection that dies before the first response byte most likely idled out at the origin, so a
     /// request that is safe to repeat is tried again (RFC 9110 section 9.2.2).
     pub(super) fn try_again(&mut self, env: &mut Env<'_>) -> bool {
-        let (State::Relaying(relay), Some(head), Some(endpoint)) =
-            (&self.state, &self.request, self.endpoint)
-        else {
-            return false;
-        };
-        let is_safe = relay.provenance == Provenance::Reused
-            && head.method.is_idempotent()
-            && head.upgrade.is_none()
-            && self.replay.is_kept();
-        if !is_safe || !self.has_attempts_left(endpoint.cluster) {
+        let (State::Relaying(_), Some(endpoint)) = (&self.state, self.endpoint) else { return false };
+        if !self.replay.is_kept() || !self.has_attempts_left(endpoint.cluster) {
             return false;
         }
         env.actions.push_back(Action::Abandon);
         self.open(endpoint.cluster, Source::Dial, env);
         true
+    }
+
+    /// Whether another attempt may follow one on such a connection. If not, nothing is kept for it.
+    fn may_be_sent_again(&self, provenance: Provenance) -> bool {
+        let is_repeatable = |head: &RequestHead| head.method.is_idempotent() && head.upgrade.is_none();
+        provenance == Provenance::Reused && self.request.as_ref().is_some_and(is_repeatable)
     }
 
     fn has_attempts_left(&self, cluster: usize) -> bool {

@@ -1,6 +1,6 @@
 //! Where an exchange stands.
 
-use super::{Outcome, Provenance, Source};
+use super::{Outcome, Source};
 use crate::time::Instant;
 
 /// Where an exchange stands. A variant holds what only that state has.
@@ -37,8 +37,6 @@ pub(super) enum State {
 /// Both halves of a relayed exchange.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// Where the upstream connection came from; decides about another attempt.
-    pub(super) provenance: Provenance,
     /// The client's request.
     pub(super) request: Half,
     /// Whether a final response head was sent to the client: from then on a failure can only be a cut.

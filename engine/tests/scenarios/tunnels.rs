@@ -100,6 +100,25 @@ fn a_client_that_sends_much_before_the_dial_is_done_is_bounded() {
 }
 
 #[test]
+fn single_bytes_before_the_dial_is_done_hold_little_more_than_they_are() {
+    simulated_calm(|w| {
+        w.conditions(|conditions| (conditions.packet_bytes, conditions.buffer_bytes) = (1, 4096));
+        w.origin().is_raw().welcome(Welcome::Silence);
+        w.settings(|settings| settings.clusters[0].timeouts.connect = duration("1m"));
+        let c = tunnel(w);
+        let bytes = pattern(10_000);
+        c.send(&bytes).sent();
+        w.after("1s");
+        assert!(w.held_bytes() <= 16 * 1024, "{} held", w.held_bytes());
+        w.origin().is_up();
+        w.after("1m");
+        c.finish();
+        w.origin().expect_raw(0, &bytes).expect_end(0, Some("finished")).finish_on(0);
+        c.expect_closed();
+    });
+}
+
+#[test]
 fn an_origin_that_is_down_cuts_the_client() {
     scenario(|w| {
         w.origin().is_down();

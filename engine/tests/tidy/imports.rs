@@ -21,8 +21,12 @@ const ROWS: &[Row] = &[
     // A reset names the rule that was broken.
     row("proto::message", &["proto::span", "proto::chunk", "proto::scan", "proto::rules"]),
     row("proto::rules", &["proto::span", "proto::chunk", "proto::scan", "proto::message"]),
-    row("proto::raw", &["proto::chunk", "proto::message"]),
-    row("proto::h1", &["proto::span", "proto::chunk", "proto::scan", "proto::message", "proto::rules"]),
+    row("proto::input", &["proto::chunk"]),
+    row("proto::raw", &["proto::chunk", "proto::input", "proto::message"]),
+    row(
+        "proto::h1",
+        &["proto::span", "proto::chunk", "proto::input", "proto::scan", "proto::message", "proto::rules"],
+    ),
     // Bounds are related to the sizes of buffers.
     row("engine::limits", &["proto::chunk"]),
     row("engine::time", &[]),

@@ -610,7 +610,7 @@ impl Codec {
 
     fn poll_tunnel(&mut self) -> Option<Part> {
         if !self.input.is_empty() {
-            return Some(Part::Data(self.input.take(self.input.front().len())));
+            return Some(Part::Data(self.input.take_front()));
         }
         self.is_finished.then(|| {
             self.receive = Receive::Over(None);

@@ -1,110 +1,10 @@
-//! Received bytes that wait to be decoded, and the head that is not complete yet.
+//! The head that is not complete yet.
+
+pub(super) use crate::input::Input;
 
 use super::head::{HeadLimits, HeadParser, RawRequest};
-use crate::chunk::{COPY_BELOW_BYTES, Chunk, LARGE_BYTES, Pool, SMALL_BYTES, Vacant};
+use crate::chunk::{Chunk, Pool, Vacant};
 use crate::rules::Rule;
-use std::collections::VecDeque;
-
-/// Received bytes, in order. Usually one chunk that is decoded at once; with pipelining, or a reader that is
-/// paused, several. Short ones are collected, or each dribbled byte would hold a buffer.
-#[derive(Debug, Default)]
-pub(super) struct Input {
-    /// Not empty unless there is nothing at all.
-    front: Chunk,
-    behind: VecDeque<Chunk>,
-    /// Where short chunks are collected; behind all others.
-    tail: Option<Vacant>,
-    len: usize,
-}
-
-impl Input {
-    #[inline]
-    pub(super) fn push(&mut self, chunk: Chunk, pool: &Pool) {
-        if self.len == 0 {
-            self.len = chunk.len();
-            self.front = chunk;
-        } else {
-            self.push_behind(chunk, pool);
-        }
-    }
-
-    #[cold]
-    fn push_behind(&mut self, chunk: Chunk, pool: &Pool) {
-        self.len += chunk.len();
-        if chunk.len() >= COPY_BELOW_BYTES {
-            self.seal();
-            return self.behind.push_back(chunk);
-        }
-        let mut rest: &[u8] = &chunk;
-        while !rest.is_empty() {
-            let tail = self.tail.get_or_insert_with(|| pool.small());
-            let fits = rest.len().min(tail.room());
-            tail.append(&rest[..fits]);
-            rest = &rest[fits..];
-            if tail.room() == 0 {
-                self.seal();
-            }
-        }
-    }
-
-    fn seal(&mut self) {
-        self.behind.extend(self.tail.take().map(Vacant::freeze));
-    }
-
-    /// The first run of bytes; empty only when there are none.
-    #[inline]
-    pub(super) fn front(&self) -> &[u8] {
-        &self.front
-    }
-
-    /// Takes the first `len` bytes, which lie within [`Input::front`].
-    #[inline]
-    pub(super) fn take(&mut self, len: usize) -> Chunk {
-        self.len -= len;
-        let taken = self.front.split_to(len);
-        self.refill();
-        taken
-    }
-
-    /// Drops the first `len` bytes, which lie within [`Input::front`].
-    #[inline]
-    pub(super) fn skip(&mut self, len: usize) {
-        self.len -= len;
-        self.front.advance(len);
-        self.refill();
-    }
-
-    #[inline]
-    fn refill(&mut self) {
-        if self.front.is_empty() && self.len > 0 {
-            let next = self.behind.pop_front().or_else(|| self.tail.take().map(Vacant::freeze));
-            self.front = next.expect("len counts the bytes behind the front");
-        }
-    }
-
-    /// Number of bytes.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Copies what would pin a large buffer.
-    #[inline]
-    pub(super) fn retain(&mut self, pool: &Pool) {
-        if self.len > 0 {
-            self.front = core::mem::take(&mut self.front).retain(pool);
-        }
-    }
-}
 
 /// Which section of a message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,43 +115,10 @@ fn parse(
     }
 }
 
-/// The same bytes with more room: small, then large, then doubled. The limit of a head bounds it.
+/// The same bytes with twice the room. The limit of a head bounds it.
 #[cold]
 fn grown(full: &Vacant, pool: &Pool) -> Vacant {
-    let larger = if full.capacity() <= SMALL_BYTES { LARGE_BYTES } else { full.capacity() * 2 };
-    let mut grown = pool.at_least(larger);
+    let mut grown = pool.at_least(full.capacity() * 2);
     grown.append(full.filled());
     grown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dribbled_bytes_are_collected_and_come_out_in_order() {
-        let pool = Pool::new();
-        let mut input = Input::default();
-        let large = vec![b'L'; COPY_BELOW_BYTES];
-        let mut all = Vec::new();
-        for round in 0..3 {
-            for byte in 0..=255 {
-                input.push(pool.copy(&[byte]), &pool);
-                all.push(byte);
-            }
-            input.push(pool.copy(&large), &pool);
-            all.extend_from_slice(&large);
-            assert_eq!(input.len(), all.len(), "{round}");
-        }
-        // The first byte, three runs of short ones, three large chunks.
-        assert!(pool.outstanding_bytes() <= 7 * SMALL_BYTES, "{}", pool.outstanding_bytes());
-        let mut out = Vec::new();
-        while !input.is_empty() {
-            let len = input.front().len().min(100);
-            out.extend_from_slice(&input.take(len));
-        }
-        assert_eq!(out, all);
-        drop(input);
-        assert_eq!(pool.outstanding_bytes(), 0);
-    }
 }
