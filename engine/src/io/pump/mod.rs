@@ -10,6 +10,8 @@ mod alarm;
 mod driver;
 mod socket;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use driver::Driver;
@@ -239,9 +241,11 @@ impl Core {
         match command {
             Command::Drain { deadline } => {
                 if self.phase.get() == Phase::Serving {
-                    self.phase.set(Phase::Draining);
                     self.alarm.stop_at(self.clock.now() + deadline);
+                    // Before the phase changes: one who comes and goes at once would else leave the shard empty, and
+                    // stop it while others are still accepted, whom nobody would look after.
                     self.close_listeners();
+                    self.phase.set(Phase::Draining);
                     self.turn(None, |shard, now| shard.drain(now));
                 }
             }
