@@ -65,6 +65,8 @@ pub struct Shard<I: Io> {
     unsettled_bytes: usize,
     /// The exchange whose code runs; looked at only after a panic.
     feeding: Option<ExchangeKey>,
+    /// The connection that is settled; looked at only after a panic.
+    settling: Option<ConnKey>,
     ids: RequestIds,
     date: Date,
     counters: Arc<Counters>,
@@ -126,6 +128,7 @@ impl<I: Io> Shard<I> {
             touched: Vec::new(),
             unsettled_bytes: 0,
             feeding: None,
+            settling: None,
             ids: parts.ids,
             date: Date { line: date_line(parts.clock.unix_ms() / 1000), valid_until: now },
             clock: parts.clock,

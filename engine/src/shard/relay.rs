@@ -217,7 +217,8 @@ impl<I: Io> Shard<I> {
 
     /// Ends the client's connection in the middle of a response. Where its framing shows that something is missing the
     /// client gets what came, and an end in order behind it. Elsewhere only a reset shows it, which may destroy what
-    /// is on its way; it serves as well for a client that is gone or takes nothing, and for what our panic left.
+    /// is on its way; it serves as well for a client that is gone or takes nothing. What a panic left in the queue is
+    /// not to be trusted.
     fn cut_downstream(&mut self, key: ExchangeKey) {
         let Some(running) = self.exchanges.get(key) else { return };
         let (downstream, outcome) = (running.downstream, running.exchange.outcome());
@@ -225,10 +226,10 @@ impl<I: Io> Shard<I> {
         let is_wanted =
             outcome.is_some_and(|outcome| outcome.fault() == Fault::Upstream || outcome == Outcome::Stopped);
         let Some(slot) = self.conns.get(downstream) else { return };
-        if is_wanted && slot.conn.is_cut_visible() {
-            self.linger(downstream);
-        } else {
-            self.reset(downstream);
+        match outcome {
+            Some(Outcome::Panicked) => self.close(downstream, Close::Reset),
+            _ if is_wanted && slot.conn.is_cut_visible() => self.linger(downstream),
+            _ => self.reset(downstream),
         }
     }
 

@@ -15,12 +15,14 @@ impl<I: Io> Shard<I> {
         while let Some(key) = self.touched.pop() {
             if let Some(slot) = self.conns.get_mut(key) {
                 slot.is_touched = false;
+                self.settling = Some(key);
                 self.flush(key);
                 self.conclude(key);
                 self.watch(key);
                 self.arm(key);
             }
         }
+        self.settling = None;
     }
 
     /// Sends what is queued, as far as the socket takes it.

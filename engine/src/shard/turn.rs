@@ -150,20 +150,26 @@ impl<I: Io> Shard<I> {
         self.settle();
     }
 
-    /// The turn of this connection panicked: what ran is discarded, everything else goes on.
-    pub fn on_panicked(&mut self, now: Instant, key: ConnKey) {
+    /// A turn panicked, that of this connection if there is one: the exchange that ran is discarded, or that of the
+    /// connection that was seen to, or that connection; everything else goes on. Says whether there was any of them:
+    /// else the fault is the shard's own.
+    #[must_use]
+    pub fn on_panicked(&mut self, now: Instant, key: Option<ConnKey>) -> bool {
         self.counters.panics.add(1);
         self.begin_turn(now);
         self.actions.clear();
-        let feeding = self.feeding.take().or_else(|| self.conns.get(key).and_then(Slot::exchange));
-        match feeding {
-            Some(exchange) => {
+        let conn = self.settling.take().or(key);
+        let of_conn = || conn.and_then(|conn| self.conns.get(conn)).and_then(Slot::exchange);
+        match (self.feeding.take().or_else(of_conn), conn) {
+            (Some(exchange), _) => {
                 self.feed(exchange, Exchange::on_panicked);
                 self.touch_both(exchange);
             }
-            None => self.close(key, Close::Reset),
+            (None, Some(conn)) => self.close(conn, Close::Reset),
+            (None, None) => return false,
         }
         self.settle();
+        true
     }
 
     fn begin_turn(&mut self, now: Instant) {

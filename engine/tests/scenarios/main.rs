@@ -19,6 +19,7 @@ mod interim;
 mod keepalive;
 mod limits;
 mod methods;
+mod panics;
 mod pipelining;
 mod retries;
 mod routing;

@@ -193,21 +193,18 @@ impl Core {
         value
     }
 
-    /// Lets the shard run. A panic in it ends the exchange that ran and nothing else; a panic while that is cleaned up
-    /// is the shard's own failure and ends it.
+    /// Lets the shard run. A panic in it ends the exchange that ran and nothing else; one outside of any, or while that
+    /// is cleaned up, is the shard's own failure and ends it.
     fn guarded<T>(
         &self,
         key: Option<ConnKey>,
         turn: impl FnOnce(&mut Shard<Sockets>, Instant) -> T,
     ) -> Option<T> {
         let now = self.now.get();
-        match (catch_unwind(AssertUnwindSafe(|| turn(&mut self.shard.borrow_mut(), now))), key) {
-            (Ok(value), _) => Some(value),
-            (Err(_), Some(key)) => {
-                self.shard.borrow_mut().on_panicked(now, key);
-                None
-            }
-            (Err(panic), None) => resume_unwind(panic),
+        match catch_unwind(AssertUnwindSafe(|| turn(&mut self.shard.borrow_mut(), now))) {
+            Ok(value) => Some(value),
+            Err(_) if self.shard.borrow_mut().on_panicked(now, key) => None,
+            Err(panic) => resume_unwind(panic),
         }
     }
 

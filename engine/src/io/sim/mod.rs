@@ -53,7 +53,7 @@ mod simulation;
 mod socket;
 
 pub use conditions::Conditions;
-pub use network::{Network, Welcome};
+pub use network::{Call, Network, Welcome};
 pub use rng::Rng;
 pub use shard_io::SimIo;
 pub use simulation::{Simulation, Step};

@@ -13,6 +13,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// A call of a shard for one of its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// [`crate::io::Io::dial`].
+    Dial,
+    /// [`crate::io::Io::receive`].
+    Receive,
+    /// [`crate::io::Io::transmit`].
+    Transmit,
+}
+
 /// How a listener treats who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Welcome {
@@ -47,6 +58,8 @@ pub(super) struct State {
     free: Vec<u32>,
     listeners: Vec<Listener>,
     pub(super) violations: Vec<String>,
+    /// The next call of this kind panics.
+    panic_at: Option<Call>,
     trace: Option<Vec<String>>,
 }
 
@@ -131,6 +144,7 @@ impl Network {
             free: Vec::new(),
             listeners: Vec::new(),
             violations: Vec::new(),
+            panic_at: None,
             trace: None,
         };
         Self { state: Rc::new(RefCell::new(state)) }
@@ -209,6 +223,12 @@ impl Network {
         state.schedule(at, Event::Alarm(token));
     }
 
+    /// Lets the shard panic in its next call of this kind, once, as a fault of its own would. See
+    /// [`super::Simulation::catch_panics`].
+    pub fn panic_at(&self, call: Call) {
+        self.state.borrow_mut().panic_at = Some(call);
+    }
+
     /// The weather.
     pub fn conditions(&self) -> Conditions {
         self.state.borrow().conditions.clone()
@@ -256,6 +276,15 @@ impl State {
     pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{:?} {}", self.clock.now(), line()));
+        }
+    }
+
+    /// A shard makes this call.
+    pub(super) fn on_call(&mut self, call: Call) {
+        if self.panic_at == Some(call) {
+            self.panic_at = None;
+            self.note(|| format!("PANIC at {call:?}"));
+            panic!("a test wants a panic at {call:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A shard's view of the network.
 
-use super::network::{Network, State};
+use super::network::{Call, Network, State};
 use super::socket::{Owner, Stage, Watched};
 use super::{Accepted, SocketId};
 use crate::io::{Close, Interest, Io, PeerAddress};
@@ -98,6 +98,7 @@ impl Io for SimIo {
     fn dial(&mut self, conn: ConnKey, address: &Address) -> io::Result<()> {
         let owner = self.watched(conn);
         let mut state = self.network.state.borrow_mut();
+        state.on_call(Call::Dial);
         let chance = state.conditions.no_descriptor;
         if state.rng.chance(chance) {
             state.note(|| format!("{conn:?} is not dialed: no descriptor"));
@@ -127,6 +128,7 @@ impl Io for SimIo {
     fn receive(&mut self, conn: ConnKey, into: &mut [u8]) -> io::Result<usize> {
         let id = self.socket(conn, "receive")?;
         let mut state = self.network.state.borrow_mut();
+        state.on_call(Call::Receive);
         let short = state.conditions.short_receive;
         let most = Self::transfer_max(&mut state, short)?.min(into.len());
         let received = state.receive(id, &mut into[..most]);
@@ -140,6 +142,7 @@ impl Io for SimIo {
     fn transmit(&mut self, conn: ConnKey, queue: &SendQueue) -> io::Result<usize> {
         let id = self.socket(conn, "transmit")?;
         let mut state = self.network.state.borrow_mut();
+        state.on_call(Call::Transmit);
         let short = state.conditions.short_send;
         let most = Self::transfer_max(&mut state, short)?;
         let mut slices = Vec::with_capacity(SLICES_PER_SEND);

@@ -11,7 +11,7 @@ use crate::shard::{ListenerKind, Parts, Shard, Start};
 use crate::snapshot::Snapshot;
 use crate::time::{Clock, Instant};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,13 +238,12 @@ impl Simulation {
     fn turn(&mut self, index: usize, conn: Option<ConnKey>, turn: impl FnOnce(&mut Shard<SimIo>, Instant)) {
         let now = self.clock.now();
         let shard = &mut self.shards[index].shard;
-        match conn {
-            Some(conn) if self.catches_panics => {
-                if catch_unwind(AssertUnwindSafe(|| turn(shard, now))).is_err() {
-                    shard.on_panicked(now, conn);
-                }
-            }
-            _ => turn(shard, now),
+        if !self.catches_panics {
+            turn(shard, now);
+        } else if let Err(panic) = catch_unwind(AssertUnwindSafe(|| turn(shard, now)))
+            && !shard.on_panicked(now, conn)
+        {
+            resume_unwind(panic);
         }
         self.after_turn(index);
     }

@@ -28,7 +28,7 @@ pub(crate) use record::Record;
 use client::ClientState;
 use origin::OriginState;
 use ringway_engine::io::pump::Driver;
-use ringway_engine::io::sim::Conditions;
+use ringway_engine::io::sim::{Call, Conditions};
 use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
 use simulated::Simulated;
@@ -231,6 +231,12 @@ impl World {
     /// Tells the proxy to stop at once.
     pub(crate) fn stop(&self) -> &Self {
         self.state.borrow_mut().stage.stop();
+        self
+    }
+
+    /// Lets the proxy panic in its next call of this kind. It is caught as on real sockets.
+    pub(crate) fn panics_at(&self, call: Call) -> &Self {
+        self.state.borrow_mut().simulated().panic_at(call);
         self
     }
 

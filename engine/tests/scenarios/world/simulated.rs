@@ -2,7 +2,7 @@
 
 use super::stage::{self, SocketId, Stage};
 use super::{client_ip, origin_address};
-use ringway_engine::io::sim::{self, Conditions, ListenerId, Network, Simulation, Welcome};
+use ringway_engine::io::sim::{self, Call, Conditions, ListenerId, Network, Simulation, Welcome};
 use ringway_engine::io::{Close, PeerAddress};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
 use ringway_engine::settings::{Address, LogFormat, Settings};
@@ -38,6 +38,12 @@ impl Simulated {
 
     pub(crate) fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Lets the proxy panic in its next call of this kind, and catches that.
+    pub(crate) fn panic_at(&mut self, call: Call) {
+        self.simulation.catch_panics();
+        self.network.panic_at(call);
     }
 
     /// Bounds what may be on its way from this socket.
