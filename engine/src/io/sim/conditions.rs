@@ -29,6 +29,8 @@ pub struct Conditions {
     pub reset_discards: u32,
     /// Chance that a dial of a shard fails at once for want of descriptors.
     pub no_descriptor: u32,
+    /// Chance that a shard finds no descriptor for a connection that it is to accept.
+    pub accept_exhausted: u32,
     /// How late a shard's timer may go off.
     pub timer_late: Duration,
 }
@@ -49,6 +51,7 @@ impl Conditions {
             reset_overtakes: 0,
             reset_discards: 0,
             no_descriptor: 0,
+            accept_exhausted: 0,
             timer_late: Duration::ZERO,
         }
     }
@@ -83,6 +86,7 @@ impl Conditions {
             reset_overtakes: 300,
             reset_discards: 300,
             no_descriptor: 5,
+            accept_exhausted: 50,
             ..Self::rough()
         }
     }

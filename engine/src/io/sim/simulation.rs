@@ -194,7 +194,12 @@ impl Simulation {
     fn on_knock(&mut self, listener: ListenerId) {
         let found = self.listeners.iter().find(|(id, ..)| *id == listener);
         let (_, shard, kind) = *found.expect("shards' listeners are known");
-        if !self.shards[shard].shard.has_room() {
+        let is_exhausted = {
+            let mut state = self.network.state.borrow_mut();
+            let chance = state.conditions.accept_exhausted;
+            state.rng.chance(chance)
+        };
+        if is_exhausted || !self.shards[shard].shard.has_room() {
             self.shards[shard].shard.count_accept_backoff();
             let pause = Duration::from_millis(ACCEPT_BACKOFF_MS);
             return self.network.state.borrow_mut().accept_later(listener, pause);
