@@ -69,6 +69,9 @@ pub struct Codec {
     receive: Receive,
     send: Send,
     exchange: Exchange,
+    /// What was read of the request that was refused, until somebody takes it. Not in [`Receive::Over`], which is where
+    /// it belongs: what a request goes through would have to be dropped then wherever it changes.
+    refused: Option<Box<RefusedRequest>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +92,8 @@ enum Receive {
     /// The content is complete; its `End` is to be told.
     End,
     Tunnel,
-    /// Nothing: the tunnel ended, or nothing that comes can be trusted or answered any more. With what was
-    /// read of the request that was refused, until somebody takes it.
-    Over(Option<Box<RefusedRequest>>),
+    /// Nothing: the tunnel ended, or nothing that comes can be trusted or answered any more.
+    Over,
 }
 
 /// What is sent next.
@@ -200,6 +202,7 @@ impl Codec {
             receive,
             send: Send::Idle,
             exchange: Exchange::new(),
+            refused: None,
         }
     }
 
@@ -207,7 +210,7 @@ impl Codec {
     #[inline]
     pub fn on_received(&mut self, chunk: Chunk) {
         // What comes when nothing can be believed or answered any more is not worth its memory.
-        if chunk.is_empty() || matches!(self.receive, Receive::Over(_)) {
+        if chunk.is_empty() || matches!(self.receive, Receive::Over) {
             return;
         }
         self.exchange.is_response_begun |= !matches!(self.receive, Receive::Idle);
@@ -248,7 +251,7 @@ impl Codec {
             }
             Receive::Tunnel => self.poll_tunnel(),
             Receive::Idle => self.poll_surplus(),
-            Receive::Over(_) => None,
+            Receive::Over => None,
         }
     }
 
@@ -318,7 +321,7 @@ impl Codec {
     #[inline]
     pub fn must_close(&self) -> bool {
         match self.receive {
-            Receive::Over(_) => self.send != Send::Tunnel,
+            Receive::Over => self.send != Send::Tunnel,
             Receive::Idle => self.is_between() && !self.input.is_empty(),
             _ => false,
         }
@@ -351,7 +354,7 @@ impl Codec {
     /// Whether both directions are opaque bytes.
     #[inline]
     pub fn is_tunnel(&self) -> bool {
-        let is_receiving = matches!(self.receive, Receive::Tunnel | Receive::Over(_));
+        let is_receiving = matches!(self.receive, Receive::Tunnel | Receive::Over);
         self.exchange.switch == Switch::On && is_receiving && matches!(self.send, Send::Tunnel | Send::Over)
     }
 
@@ -361,7 +364,7 @@ impl Codec {
         match self.receive {
             Receive::Head => self.role == Role::Server && self.send == Send::Idle,
             Receive::Body(_) | Receive::End => false,
-            Receive::Idle | Receive::Tunnel | Receive::Over(_) => true,
+            Receive::Idle | Receive::Tunnel | Receive::Over => true,
         }
     }
 
@@ -374,10 +377,7 @@ impl Codec {
     /// Takes what was read of the request for which the last [`Reset::Malformed`] stands; server role. `None` when not
     /// even a request line was.
     pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
-        match &mut self.receive {
-            Receive::Over(refused) => refused.take(),
-            _ => None,
-        }
+        self.refused.take()
     }
 
     /// Copies what would pin a large buffer beyond this turn.
@@ -397,7 +397,7 @@ impl Codec {
     /// Receives nothing more.
     #[cold]
     fn give_up(&mut self) {
-        self.receive = Receive::Over(None);
+        self.receive = Receive::Over;
         self.exchange.reuse.end();
         self.input.clear();
         self.heads.clear();
@@ -414,7 +414,7 @@ impl Codec {
     #[cold]
     fn misplaced(&self, what: &str) {
         // Behind a failure the rest of a message may still be on its way through.
-        let is_over = self.send == Send::Over || matches!(self.receive, Receive::Over(_));
+        let is_over = self.send == Send::Over || matches!(self.receive, Receive::Over);
         debug_assert!(is_over, "{what} in {:?}", self.send);
     }
 }
@@ -458,9 +458,8 @@ impl Codec {
             self.exchange.method = method;
             Box::new(RefusedRequest { method, version, fields, method_span, target })
         });
-        let reset = self.fail(Reset::Malformed(rule));
-        self.receive = Receive::Over(refused);
-        reset
+        self.refused = refused;
+        self.fail(Reset::Malformed(rule))
     }
 
     /// The head is not complete, or nothing of it is there.
@@ -613,7 +612,7 @@ impl Codec {
             return Some(Part::Data(self.input.take_front()));
         }
         self.is_finished.then(|| {
-            self.receive = Receive::Over(None);
+            self.receive = Receive::Over;
             Part::End
         })
     }
