@@ -11,6 +11,11 @@ pub const QUEUE_HIGH_BYTES: usize = 48 * 1024;
 pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
 /// Undecoded bytes of a connection above which it is not received from: pipelined requests wait in the kernel. What
 /// is kept of them holds at most twice as much memory.
+///
+/// A client that has sent more than this ahead is not seen leaving before its answer is due. What we wait with can wait
+/// for bytes or for room, not for the end alone, and bytes are there as long as nobody reads them. TCP would tell little
+/// more: an end that stands behind what does not fit the window does not arrive. So such an exchange costs its origin
+/// what one costs whose client waits, up to `first-byte` or `request-timeout`.
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
 pub const RECEIVES_PER_TURN: usize = 8;
