@@ -212,3 +212,19 @@ fn an_answer_before_any_content_is_relayed_to_a_client_that_never_sends_it() {
         w.expect_outcomes(&["complete"]);
     });
 }
+
+#[test]
+fn a_client_that_reads_only_after_it_has_sent_far_too_much_sees_the_refusal() {
+    simulated_calm(|w| {
+        // A reset would take the refusal with it.
+        w.conditions(|c| c.reset_discards = 1000);
+        w.settings(|s| s.clusters[0].keepalive.idle_timeout = std::time::Duration::from_millis(10));
+        w.origin().on("POST /").early().reply(NO).close();
+        let c = w.client();
+        c.stop_reading().post("/", "x".repeat(5_000_000)).sent();
+        c.resume_reading().expect_status(403).expect_header("Connection", "close").expect_body("no");
+        c.expect_closed();
+        w.expect_outcomes(&["complete"]);
+        assert_eq!(w.close_ended_clients().connections(), 0);
+    });
+}
