@@ -27,6 +27,10 @@ pub struct Connection {
 }
 
 /// What speaks on the connection. The only place that knows versions.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is the large one, and a box would be a cache miss for every part"
+)]
 #[derive(Debug)]
 enum Codec {
     H1(h1::Codec),
