@@ -1,6 +1,6 @@
 //! Slow readers: what they cost, and that they lose nothing.
 
-use crate::world::{World, simulated, simulated_calm};
+use crate::world::{World, calm, simulated, simulated_calm};
 use ringway_engine::io::sim::Conditions;
 use ringway_engine::limits::QUEUE_HIGH_BYTES;
 
@@ -310,6 +310,43 @@ fn what_an_early_answer_leaves_of_a_large_upload_is_dropped_up_to_a_bound() {
             .expect_over();
     });
 }
+
+#[test]
+fn a_large_answer_waits_at_its_origin_while_the_client_does_not_read() {
+    calm(|w| {
+        w.origin().on("GET /").ok("x".repeat(HUGE));
+        let c = w.client();
+        c.stop_reading().get("/");
+        let taken = w.counter("upstream_received_bytes");
+        assert!(taken < HUGE as u64 / 2, "{taken}");
+        c.resume_reading().expect_status(200).expect_body_len(HUGE);
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn a_large_upload_waits_at_its_client_while_the_origin_does_not_read() {
+    calm(|w| {
+        w.origin().on("POST /").early().stop_reading().wait("50ms").resume_reading().read_all().ok("done");
+        let c = w.client();
+        c.post("/", "x".repeat(HUGE)).expect_ok("done").expect_kept_alive();
+        assert_eq!(w.origin().request(0).message().body.len(), HUGE);
+        w.expect_outcomes(&["complete"]);
+    });
+}
+
+#[test]
+fn a_large_body_goes_up_and_comes_down_at_once() {
+    calm(|w| {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        w.origin().on("POST /").early().reply(head).echo();
+        let body: Vec<u8> = (0..HUGE / 4).map(|at| (at % 251) as u8).collect();
+        w.client().post("/", &body).expect_ok(&body);
+    });
+}
+
+/// More than the buffers of real sockets hold on the way.
+const HUGE: usize = 40_000_000;
 
 /// What one paused exchange may hold: both queues at their high mark with a receive on top, and change.
 const PAUSED_BYTES: usize = 3 * 140 * 1024;

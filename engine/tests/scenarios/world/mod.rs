@@ -292,6 +292,12 @@ impl World {
         self
     }
 
+    /// A counter by its name in the status text, once everything that is under way has happened.
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.settle();
+        self.state.borrow().counter(name)
+    }
+
     /// How the exchanges ended, in that order, all of them until now.
     #[track_caller]
     pub(crate) fn expect_outcomes(&self, expected: &[&str]) -> &Self {
