@@ -269,6 +269,17 @@ fn check(kind: Kind, bytes: &[u8], pieces: &[usize]) {
     );
 }
 
+/// Longer than what is generated below, so said here.
+#[test]
+fn limits_are_differences_that_the_list_has() {
+    let many = "a: b\r\n".repeat(HeadLimits::default().fields + 1);
+    for (kind, start) in
+        [(Kind::Request, "GET / HTTP/1.1\r\n"), (Kind::Response, "HTTP/1.1 200 OK\r\n"), (Kind::Trailers, "")]
+    {
+        check(kind, format!("{start}{many}\r\n").as_bytes(), &[1000]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 

@@ -212,9 +212,13 @@ fn is_stricter(rule: Rule, kind: Kind, bytes: &[u8]) -> bool {
     let start = text.trim_start_matches(['\r', '\n']);
     let word = |index| start.split([' ', '\r', '\n']).nth(index).unwrap_or_default();
     match rule {
-        // They take LF for CRLF, in trailers too.
+        // They take LF for CRLF, in trailers too, of which our limits are not told apart from other rules.
         Rule::BareLineEnd => bare_lf(),
-        Rule::Trailer => bare_lf(),
+        Rule::Trailer => {
+            let limits = HeadLimits::default();
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+            bare_lf() || lines > limits.fields || bytes.len() > limits.bytes
+        }
         // They skip any number of empty lines, in front of responses too.
         Rule::StartLine => text.starts_with(if kind == Kind::Request { "\r\n\r\n\r\n" } else { "\r\n" }),
         // They take any length of method, any target without space or control character, and any three digits.
