@@ -1,8 +1,8 @@
 //! One record for each exchange, with what happened.
 
-use crate::world::{Record, World, calm, scenario, simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::settings::{Address, FieldEdit, PathPattern, Route, RouteAction, TcpListener};
+use ringway_testing::{Record, World, calm, scenario, simulated, simulated_calm};
 use std::time::Duration;
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
@@ -406,7 +406,7 @@ fn a_request_without_host_has_none_in_its_record() {
 }
 
 /// A client of a listener whose bytes go to the origin as they are.
-fn raw_client(w: &World) -> crate::world::Client {
+fn raw_client(w: &World) -> ringway_testing::Client {
     let address = Address::Tcp(([192, 0, 2, 1], 5432).into());
     w.settings(|settings| {
         settings.tcp.push(TcpListener { address: address.clone(), mode: None, cluster: "app".into() });

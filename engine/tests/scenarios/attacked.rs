@@ -1,7 +1,7 @@
 //! What was found by attacking the running proxy.
 
-use crate::world::{World, simulated, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
+use ringway_testing::{World, simulated, simulated_calm};
 use std::time::Duration;
 
 /// Small pieces, so that the queue is not empty and not full either when the origin stops.

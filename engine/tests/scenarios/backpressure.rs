@@ -1,8 +1,8 @@
 //! Slow readers: what they cost, and that they lose nothing.
 
-use crate::world::{World, calm, simulated, simulated_calm};
 use ringway_engine::io::sim::Conditions;
 use ringway_engine::limits::QUEUE_HIGH_BYTES;
+use ringway_testing::{World, calm, simulated, simulated_calm};
 
 /// What a relayed direction may hold at most: a queue just short of full, and one receive on top of it.
 const HELD_BYTES_MAX: usize = QUEUE_HIGH_BYTES + 68 * 1024;
@@ -189,7 +189,7 @@ fn a_client_that_stops_reading_does_not_hold_up_another() {
         let begun = w.now();
         let quick = w.client();
         quick.get("/").expect_ok("x".repeat(1_000_000)).get("/").expect_ok("x".repeat(1_000_000));
-        assert!(w.now() - begun < crate::world::duration("1s"));
+        assert!(w.now() - begun < ringway_testing::duration("1s"));
         let held = w.held_bytes();
         assert!(held <= 20 * HELD_BYTES_MAX, "{held} bytes held");
         slow.iter().for_each(|c| _ = c.resume_reading().expect_status(200).expect_body_len(1_000_000));

@@ -1,7 +1,7 @@
 //! The end of a shard: what runs may end, what is idle goes, and nothing is taken for complete that is not.
 
-use crate::world::{World, scenario, simulated, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
+use ringway_testing::{World, scenario, simulated, simulated_calm};
 
 const ASK: &str = "Connection: upgrade\r\nUpgrade: websocket\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
@@ -61,7 +61,7 @@ fn idle_clients_are_closed_at_once_and_so_are_idle_connections_to_origins() {
         w.drain("30s");
         idle.expect_closed();
         silent.expect_closed();
-        assert!(w.now() < crate::world::duration("1s"), "{:?}", w.now());
+        assert!(w.now() < ringway_testing::duration("1s"), "{:?}", w.now());
         w.origin().expect_end(0, Some("finished"));
         is_empty(w);
     });

@@ -1,6 +1,6 @@
 //! Origins that answer before they have the whole request.
 
-use crate::world::{calm, scenario, simulated, simulated_calm};
+use ringway_testing::{calm, scenario, simulated, simulated_calm};
 
 const NO: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
 

@@ -1,7 +1,7 @@
 //! What is malformed, and who is told; origins and clients that fail.
 
-use crate::world::{World, calm, scenario, simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
+use ringway_testing::{World, calm, scenario, simulated, simulated_calm};
 
 /// The client sends a head that is refused: it is told, its connection ends, no origin hears of it, and what follows is
 /// not looked at.

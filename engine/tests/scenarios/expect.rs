@@ -1,6 +1,6 @@
 //! `Expect: 100-continue` (RFC 9110 section 10.1.1).
 
-use crate::world::{scenario, simulated};
+use ringway_testing::{scenario, simulated};
 use std::time::Duration;
 
 const EXPECT: &str = "Content-Length: 5\r\nExpect: 100-continue\r\n";

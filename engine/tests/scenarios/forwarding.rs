@@ -1,8 +1,8 @@
 //! What a message says about the way it took, and what stays behind at each hop.
 
-use crate::world::http::Message;
-use crate::world::{World, scenario, simulated_calm};
 use ringway_engine::settings::IpNet;
+use ringway_testing::http::Message;
+use ringway_testing::{World, scenario, simulated_calm};
 
 /// The first client.
 const CLIENT: &str = "127.1.0.1";

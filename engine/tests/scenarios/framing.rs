@@ -1,7 +1,7 @@
 //! Where messages begin and end (RFC 9112 section 6), and that nobody takes half of one for the whole.
 
-use crate::world::http::Framing;
-use crate::world::{World, calm, scenario, simulated, simulated_calm};
+use ringway_testing::http::Framing;
+use ringway_testing::{World, calm, scenario, simulated, simulated_calm};
 
 #[test]
 fn a_request_goes_to_the_origin_and_its_response_comes_back() {

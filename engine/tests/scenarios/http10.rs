@@ -1,7 +1,7 @@
 //! HTTP/1.0 on either side.
 
-use crate::world::http::Framing;
-use crate::world::scenario;
+use ringway_testing::http::Framing;
+use ringway_testing::scenario;
 
 const GET: &str = "GET / HTTP/1.0\r\nHost: example.com\r\n\r\n";
 const GET_AND_STAY: &str = "GET / HTTP/1.0\r\nHost: example.com\r\nConnection: keep-alive\r\n\r\n";

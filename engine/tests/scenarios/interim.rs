@@ -1,6 +1,6 @@
 //! Interim (1xx) responses (RFC 9110 section 15.2).
 
-use crate::world::{scenario, simulated};
+use ringway_testing::{scenario, simulated};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,6 +1,6 @@
 //! When a connection is used again, and when it must not be (RFC 9112 section 9).
 
-use crate::world::{calm, scenario, simulated};
+use ringway_testing::{calm, scenario, simulated};
 use std::time::Duration;
 
 #[test]

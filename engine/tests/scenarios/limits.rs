@@ -1,6 +1,6 @@
 //! What is too much, and what becomes of the connection then.
 
-use crate::world::{calm, scenario, simulated, simulated_calm};
+use ringway_testing::{calm, scenario, simulated, simulated_calm};
 
 #[test]
 fn b8_a_request_head_may_be_as_long_as_the_limit_and_no_longer() {

@@ -1,12 +1,10 @@
 //! What the proxy as a whole does, one behaviour a test, each named as the sentence that it proves.
 //!
 //! A test is a script for clients and origins. `scenario` and `calm` play it on the simulator and on real sockets,
-//! `simulated` and `simulated_calm` on the simulator only: [`world`] says when.
-
-mod attacked;
-mod world;
+//! `simulated` and `simulated_calm` on the simulator only: `ringway_testing` says when.
 
 mod access_log;
+mod attacked;
 mod backpressure;
 mod drain;
 mod early;

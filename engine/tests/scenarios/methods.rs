@@ -1,7 +1,7 @@
 //! Methods that mean something to a proxy, and those that do not.
 
-use crate::world::http::Framing;
-use crate::world::scenario;
+use ringway_testing::http::Framing;
+use ringway_testing::scenario;
 
 #[test]
 fn b27_a_head_is_answered_with_the_length_and_without_content() {

@@ -1,7 +1,7 @@
 //! A fault of ours ends the exchange in which it shows, and nothing else.
 
-use crate::world::{Client, World, simulated_calm};
 use ringway_engine::io::sim::Call;
+use ringway_testing::{Client, World, simulated_calm};
 
 /// A client in the middle of a response, which goes on when everything else is over.
 fn bystander(w: &World) -> Client {

@@ -1,6 +1,6 @@
 //! Several requests before the first answer (RFC 9112 section 9.3.2).
 
-use crate::world::{Client, World, scenario, simulated, simulated_calm};
+use ringway_testing::{Client, World, scenario, simulated, simulated_calm};
 use std::time::Duration;
 
 #[test]

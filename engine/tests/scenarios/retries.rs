@@ -1,7 +1,7 @@
 //! Trying again, where that is safe (RFC 9110 section 9.2.2).
 
-use crate::world::{calm, scenario, simulated};
 use ringway_engine::io::sim::Welcome;
+use ringway_testing::{calm, scenario, simulated};
 
 #[test]
 fn a_refused_connection_goes_to_the_next_origin_whatever_the_method() {
@@ -63,7 +63,7 @@ fn without_retries_the_first_failure_is_the_last() {
 }
 
 /// Opens a connection to the origin, which dies when the next request comes over it.
-fn with_a_dying_connection(w: &crate::world::World) {
+fn with_a_dying_connection(w: &ringway_testing::World) {
     w.origin().on("GET /first").ok("first");
     w.origin().on("*").times(1).close();
     w.origin().on("*").ok("again");

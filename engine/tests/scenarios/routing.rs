@@ -1,7 +1,7 @@
 //! Which site and route take a request, and in what form it goes on.
 
-use crate::world::{Client, World, scenario};
 use ringway_engine::settings::{Cluster, FieldEdit, PathPattern, Route, RouteAction, Site};
+use ringway_testing::{Client, World, scenario};
 
 #[test]
 fn an_exact_host_goes_before_the_longest_wildcard_before_any() {

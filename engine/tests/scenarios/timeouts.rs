@@ -1,7 +1,7 @@
 //! How long anybody may keep anybody waiting.
 
-use crate::world::{simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
+use ringway_testing::{simulated, simulated_calm};
 use std::time::Duration;
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";

@@ -1,8 +1,8 @@
 //! Time-outs of what is under way for long: which event each counts from, and that none is left over.
 
-use crate::world::{World, duration, simulated};
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::settings::{Limits, RouteAction, UpstreamTimeouts};
+use ringway_testing::{World, duration, simulated};
 
 #[test]
 fn a_head_that_dribbles_in_just_in_time_is_served() {

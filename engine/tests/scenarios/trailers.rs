@@ -1,7 +1,7 @@
 //! Trailer fields (RFC 9110 section 6.5, RFC 9112 section 7.1.2).
 
-use crate::world::http::Framing;
-use crate::world::{calm, scenario, simulated};
+use ringway_testing::http::Framing;
+use ringway_testing::{calm, scenario, simulated};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 

@@ -1,7 +1,7 @@
 //! Responses that stop in the middle: the client gets what came of them, and sees that it is not the whole.
 
-use crate::world::{World, scenario, simulated_calm};
 use ringway_engine::settings::{Address, TcpListener};
+use ringway_testing::{World, scenario, simulated_calm};
 use std::time::Duration;
 
 /// So much comes of each response: more than the client's side of the network holds.

@@ -1,9 +1,9 @@
 //! Raw TCP listeners: opaque bytes between a client and an endpoint of a cluster.
 
-use crate::world::{Client, World, duration, scenario, simulated, simulated_calm};
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::limits::QUEUE_HIGH_BYTES;
 use ringway_engine::settings::{Address, TcpListener};
+use ringway_testing::{Client, World, duration, scenario, simulated, simulated_calm};
 
 #[test]
 fn bytes_pass_both_ways_as_they_are() {

@@ -1,6 +1,6 @@
 //! `Upgrade` (RFC 9110 section 7.8): which protocols pass, and what becomes of both connections.
 
-use crate::world::{World, scenario, simulated, simulated_calm};
+use ringway_testing::{World, scenario, simulated, simulated_calm};
 use std::time::Duration;
 
 /// What a client asks for.

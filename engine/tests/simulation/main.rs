@@ -19,14 +19,12 @@ mod tunnel;
 mod user;
 
 #[allow(dead_code, reason = "scenarios look at more than we do")]
-#[path = "../scenarios/world/http.rs"]
-mod http;
-
 use origin::Conn;
 use plan::{Mishap, Plan};
 use ringway_engine::io::sim::{ListenerId, Network, Notice, Rng, Simulation, SocketId, Step};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
 use ringway_engine::settings::LogFormat;
+use ringway_testing::http;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -117,8 +117,9 @@ pub(crate) fn reach(sources: &[Source]) -> Reached {
 /// Whether Cargo makes a crate of this file.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    // Fuzz targets, and the study of hooks, lie in a crate inside of a crate.
-    let parts = if matches!(parts.get(1), Some(&("fuzz" | "hooks"))) { &parts[1..] } else { &parts[..] };
+    // Fuzz targets, the study of hooks and scripts for tests lie in a crate inside of a crate.
+    let parts =
+        if matches!(parts.get(1), Some(&("fuzz" | "hooks" | "testing"))) { &parts[1..] } else { &parts[..] };
     matches!(
         parts,
         [_, "build.rs"]

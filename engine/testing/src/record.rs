@@ -2,11 +2,11 @@
 
 /// One line, by its keys.
 #[derive(Clone)]
-pub(crate) struct Record(Vec<(String, String)>);
+pub struct Record(Vec<(String, String)>);
 
 impl Record {
     /// Reads a flat JSON object.
-    pub(crate) fn parse(line: &str) -> Self {
+    pub fn parse(line: &str) -> Self {
         let mut rest = line.strip_prefix('{').and_then(|line| line.strip_suffix('}')).expect("an object");
         let mut fields = Vec::new();
         while !rest.is_empty() {
@@ -25,13 +25,13 @@ impl Record {
     }
 
     /// A value as text; empty when the key is not there.
-    pub(crate) fn text(&self, key: &str) -> &str {
+    pub fn text(&self, key: &str) -> &str {
         self.0.iter().find(|(other, _)| other == key).map_or("", |(_, value)| value)
     }
 
     /// Checks a value.
     #[track_caller]
-    pub(crate) fn expect(&self, key: &str, expected: &str) -> &Self {
+    pub fn expect(&self, key: &str, expected: &str) -> &Self {
         assert_eq!(self.text(key), expected, "{key} in {self:?}");
         self
     }

@@ -12,21 +12,21 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// An origin: what it does with requests, what it saw of them, and its connections.
-pub(crate) struct Origin {
+pub struct Origin {
     state: Rc<RefCell<State>>,
     index: usize,
 }
 
 /// What is done with the requests of one rule, step by step. Unless it says otherwise it begins when the request is
 /// complete.
-pub(crate) struct Script {
+pub struct Script {
     state: Rc<RefCell<State>>,
     origin: usize,
     rule: usize,
 }
 
 /// A request as an origin received it.
-pub(crate) struct Request {
+pub struct Request {
     state: Rc<RefCell<State>>,
     origin: usize,
     conn: usize,
@@ -93,7 +93,7 @@ impl Origin {
 
     /// What is done with requests of this method and target (`GET /x`, or `*` for any). The first rule that fits and
     /// has a use left is followed.
-    pub(crate) fn on(&self, pattern: &str) -> Script {
+    pub fn on(&self, pattern: &str) -> Script {
         let rule = self.with(|origin| {
             let pattern = pattern.to_string();
             origin.rules.push(Rule { pattern, uses_left: None, steps: Vec::new(), is_early: false });
@@ -103,52 +103,52 @@ impl Origin {
     }
 
     /// Sends this on every new connection, unasked.
-    pub(crate) fn greets(&self, bytes: impl AsRef<[u8]>) -> &Self {
+    pub fn greets(&self, bytes: impl AsRef<[u8]>) -> &Self {
         self.with(|origin| origin.greeting.push(Step::Send(bytes.as_ref().to_vec())));
         self
     }
 
     /// Closes every new connection at once, in order.
-    pub(crate) fn closes_at_once(&self) -> &Self {
+    pub fn closes_at_once(&self) -> &Self {
         self.with(|origin| origin.greeting.push(Step::Close(Close::Gentle)));
         self
     }
 
     /// Resets every new connection at once.
-    pub(crate) fn resets_at_once(&self) -> &Self {
+    pub fn resets_at_once(&self) -> &Self {
         self.with(|origin| origin.greeting.push(Step::Close(Close::Reset)));
         self
     }
 
     /// Does nothing by itself with what comes: opaque bytes both ways.
-    pub(crate) fn is_raw(&self) -> &Self {
+    pub fn is_raw(&self) -> &Self {
         self.with(|origin| origin.greeting.push(Step::Tunnel));
         self
     }
 
     /// How it treats who connects.
-    pub(crate) fn welcome(&self, welcome: Welcome) -> &Self {
+    pub fn welcome(&self, welcome: Welcome) -> &Self {
         self.state.borrow_mut().stage.set_welcome(self.index, welcome);
         self
     }
 
     /// Nobody listens.
-    pub(crate) fn is_down(&self) -> &Self {
+    pub fn is_down(&self) -> &Self {
         self.welcome(Welcome::Refuse)
     }
 
     /// It listens again.
-    pub(crate) fn is_up(&self) -> &Self {
+    pub fn is_up(&self) -> &Self {
         self.welcome(Welcome::Accept)
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> String {
+    pub fn address(&self) -> String {
         self.state.borrow().stage.address(self.index).to_string()
     }
 
     /// Sends bytes on a connection, now.
-    pub(crate) fn send_on(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
+    pub fn send_on(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
         let mut state = self.state.borrow_mut();
         state.origins[self.index].conns[conn].outbox.extend(bytes.as_ref());
         state.send_origin_outbox(self.index, conn);
@@ -157,7 +157,7 @@ impl Origin {
     }
 
     /// Half-closes a connection, now.
-    pub(crate) fn finish_on(&self, conn: usize) -> &Self {
+    pub fn finish_on(&self, conn: usize) -> &Self {
         let mut state = self.state.borrow_mut();
         let socket = state.origins[self.index].conns[conn].socket;
         state.stage.finish(socket);
@@ -166,20 +166,20 @@ impl Origin {
     }
 
     /// Closes a connection, now.
-    pub(crate) fn close_on(&self, conn: usize) -> &Self {
+    pub fn close_on(&self, conn: usize) -> &Self {
         self.state.borrow_mut().close_origin(self.index, conn, Close::Gentle);
         self
     }
 
     /// Resets a connection, now.
-    pub(crate) fn reset_on(&self, conn: usize) -> &Self {
+    pub fn reset_on(&self, conn: usize) -> &Self {
         self.state.borrow_mut().close_origin(self.index, conn, Close::Reset);
         self
     }
 
     /// So many requests came, whole or not.
     #[track_caller]
-    pub(crate) fn expect_requests(&self, count: usize) -> &Self {
+    pub fn expect_requests(&self, count: usize) -> &Self {
         self.settle_until(|origin| origin.requests.len() >= count);
         self.with(|origin| assert_eq!(origin.requests.len(), count, "{}", origin.describe()));
         self
@@ -187,7 +187,7 @@ impl Origin {
 
     /// So many connections came.
     #[track_caller]
-    pub(crate) fn expect_connections(&self, count: usize) -> &Self {
+    pub fn expect_connections(&self, count: usize) -> &Self {
         self.settle_until(|origin| origin.conns.len() >= count);
         self.with(|origin| assert_eq!(origin.conns.len(), count, "{}", origin.describe()));
         self
@@ -195,7 +195,7 @@ impl Origin {
 
     /// A connection was ended, in order or, where bytes were left unread, by a reset.
     #[track_caller]
-    pub(crate) fn expect_ended(&self, index: usize) -> &Self {
+    pub fn expect_ended(&self, index: usize) -> &Self {
         self.settle_until(|origin| origin.conns[index].end.is_some());
         self.with(|origin| assert!(origin.conns[index].end.is_some(), "{}", origin.describe()));
         self
@@ -203,21 +203,21 @@ impl Origin {
 
     /// The proxy has ended this connection: `finished`, `reset`, or nothing while it is open.
     #[track_caller]
-    pub(crate) fn expect_end(&self, conn: usize, end: Option<&str>) -> &Self {
+    pub fn expect_end(&self, conn: usize, end: Option<&str>) -> &Self {
         self.settle_until(|origin| origin.conns[conn].end == end);
         self.with(|origin| assert_eq!(origin.conns[conn].end, end, "{}", origin.describe()));
         self
     }
 
     /// How the proxy has ended a connection, if it has.
-    pub(crate) fn end_of(&self, conn: usize) -> Option<&'static str> {
+    pub fn end_of(&self, conn: usize) -> Option<&'static str> {
         self.settle_until(|_| true);
         self.with(|origin| origin.conns[conn].end)
     }
 
     /// These opaque bytes came on a connection, all in all.
     #[track_caller]
-    pub(crate) fn expect_raw(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
+    pub fn expect_raw(&self, conn: usize, bytes: impl AsRef<[u8]>) -> &Self {
         self.settle_until(|origin| origin.conns[conn].reader.raw.len() >= bytes.as_ref().len());
         self.with(|origin| {
             let raw = origin.conns[conn].reader.raw.escape_ascii().to_string();
@@ -229,7 +229,7 @@ impl Origin {
 
     /// A request, in the order in which they came.
     #[track_caller]
-    pub(crate) fn request(&self, number: usize) -> Request {
+    pub fn request(&self, number: usize) -> Request {
         self.settle_until(|origin| origin.requests.len() > number);
         let (conn, message) = self.with(|origin| {
             *origin.requests.get(number).unwrap_or_else(|| panic!("no such request: {}", origin.describe()))
@@ -239,7 +239,7 @@ impl Origin {
 
     /// The last request.
     #[track_caller]
-    pub(crate) fn last(&self) -> Request {
+    pub fn last(&self) -> Request {
         self.settle_until(|origin| !origin.requests.is_empty());
         let count = self.with(|origin| origin.requests.len());
         self.request(count.checked_sub(1).expect("a request came"))
@@ -259,86 +259,86 @@ impl Origin {
 
 impl Script {
     /// Follows the rule so many times; after that the next one that fits is followed.
-    pub(crate) fn times(self, count: usize) -> Self {
+    pub fn times(self, count: usize) -> Self {
         self.rule(|rule| rule.uses_left = Some(count));
         self
     }
 
     /// Begins when the request's head is complete.
-    pub(crate) fn early(self) -> Self {
+    pub fn early(self) -> Self {
         self.rule(|rule| rule.is_early = true);
         self
     }
 
     /// Sends bytes.
-    pub(crate) fn reply(self, bytes: impl AsRef<[u8]>) -> Self {
+    pub fn reply(self, bytes: impl AsRef<[u8]>) -> Self {
         self.then(Step::Send(bytes.as_ref().to_vec()))
     }
 
     /// Sends a complete 200 with this content.
-    pub(crate) fn ok(self, body: impl AsRef<[u8]>) -> Self {
+    pub fn ok(self, body: impl AsRef<[u8]>) -> Self {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.as_ref().len());
         self.reply([head.as_bytes(), body.as_ref()].concat())
     }
 
     /// Waits for so much of the content.
-    pub(crate) fn read(self, bytes: usize) -> Self {
+    pub fn read(self, bytes: usize) -> Self {
         self.then(Step::Read(bytes))
     }
 
     /// Waits for the end of the request.
-    pub(crate) fn read_all(self) -> Self {
+    pub fn read_all(self) -> Self {
         self.then(Step::ReadAll)
     }
 
     /// Lets time pass.
-    pub(crate) fn wait(self, time: &str) -> Self {
+    pub fn wait(self, time: &str) -> Self {
         self.then(Step::Wait(duration(time)))
     }
 
     /// Half-closes.
-    pub(crate) fn finish(self) -> Self {
+    pub fn finish(self) -> Self {
         self.then(Step::Finish)
     }
 
     /// Closes.
-    pub(crate) fn close(self) -> Self {
+    pub fn close(self) -> Self {
         self.then(Step::Close(Close::Gentle))
     }
 
     /// Resets.
-    pub(crate) fn reset(self) -> Self {
+    pub fn reset(self) -> Self {
         self.then(Step::Close(Close::Reset))
     }
 
     /// Receives nothing any more.
-    pub(crate) fn stop_reading(self) -> Self {
+    pub fn stop_reading(self) -> Self {
         self.then(Step::StopReading)
     }
 
     /// Receives again.
-    pub(crate) fn resume_reading(self) -> Self {
+    pub fn resume_reading(self) -> Self {
         self.then(Step::ResumeReading)
     }
 
     /// What comes is opaque from now on.
-    pub(crate) fn tunnel(self) -> Self {
+    pub fn tunnel(self) -> Self {
         self.then(Step::Tunnel)
     }
 
     /// Sends every byte of content back in a chunk, as it comes, and ends when the request ends. Say that the
     /// answer is chunked before.
-    pub(crate) fn echo(self) -> Self {
+    pub fn echo(self) -> Self {
         self.then(Step::Echo)
     }
 
     /// What comes is opaque from now on, and goes back.
-    pub(crate) fn echo_raw(self) -> Self {
+    pub fn echo_raw(self) -> Self {
         self.then(Step::EchoRaw)
     }
 
     /// Never does anything more.
-    pub(crate) fn hang(self) -> Self {
+    pub fn hang(self) -> Self {
         self.then(Step::Hang)
     }
 
@@ -355,20 +355,20 @@ impl Script {
 impl Request {
     /// The start line, exactly.
     #[track_caller]
-    pub(crate) fn expect_line(&self, line: &str) -> &Self {
+    pub fn expect_line(&self, line: &str) -> &Self {
         assert_eq!(self.message().line, line);
         self
     }
 
     /// This field is there once, with this value.
     #[track_caller]
-    pub(crate) fn expect_header(&self, name: &str, value: &str) -> &Self {
+    pub fn expect_header(&self, name: &str, value: &str) -> &Self {
         self.expect_headers(name, &[value])
     }
 
     /// These are the values of a field, in order.
     #[track_caller]
-    pub(crate) fn expect_headers(&self, name: &str, expected: &[&str]) -> &Self {
+    pub fn expect_headers(&self, name: &str, expected: &[&str]) -> &Self {
         let message = self.message();
         assert_eq!(message.all(name), expected, "{name} in {message:#?}");
         self
@@ -376,13 +376,13 @@ impl Request {
 
     /// This field is not there.
     #[track_caller]
-    pub(crate) fn expect_no_header(&self, name: &str) -> &Self {
+    pub fn expect_no_header(&self, name: &str) -> &Self {
         self.expect_headers(name, &[])
     }
 
     /// The complete content.
     #[track_caller]
-    pub(crate) fn expect_body(&self, body: impl AsRef<[u8]>) -> &Self {
+    pub fn expect_body(&self, body: impl AsRef<[u8]>) -> &Self {
         let message = self.message();
         let (got, want) = (message.body.escape_ascii().to_string(), body.as_ref().escape_ascii().to_string());
         assert!(got == want, "body {got:.200?}, not {want:.200?}");
@@ -392,7 +392,7 @@ impl Request {
 
     /// The trailer fields.
     #[track_caller]
-    pub(crate) fn expect_trailers(&self, expected: &[(&str, &str)]) -> &Self {
+    pub fn expect_trailers(&self, expected: &[(&str, &str)]) -> &Self {
         let message = self.message();
         let got: Vec<_> =
             message.trailers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -402,20 +402,20 @@ impl Request {
 
     /// It did not come to its end.
     #[track_caller]
-    pub(crate) fn expect_incomplete(&self) -> &Self {
+    pub fn expect_incomplete(&self) -> &Self {
         assert!(!self.message().is_complete, "complete: {:#?}", self.message());
         self
     }
 
     /// It came on this connection, counted from 0.
     #[track_caller]
-    pub(crate) fn expect_connection(&self, conn: usize) -> &Self {
+    pub fn expect_connection(&self, conn: usize) -> &Self {
         assert_eq!(self.conn, conn);
         self
     }
 
     /// What was received.
-    pub(crate) fn message(&self) -> Message {
+    pub fn message(&self) -> Message {
         let state = self.state.borrow();
         state.origins[self.origin].conns[self.conn].reader.messages[self.message].clone()
     }

@@ -5,23 +5,26 @@ use std::collections::VecDeque;
 
 /// Reads the messages of one direction of a connection, as the bytes come.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     role: Role,
     line: Vec<u8>,
     stage: Stage,
     /// The methods of the requests that are to be answered; GET where nothing is said.
     methods: VecDeque<String>,
     /// Every message whose head is complete, in order. Only the last may be incomplete.
-    pub(crate) messages: Vec<Message>,
+    pub messages: Vec<Message>,
     /// What followed a 101, or a 2xx to CONNECT.
-    pub(crate) raw: Vec<u8>,
+    pub raw: Vec<u8>,
     /// What is wrong with what came.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
+/// Which direction is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
+    /// From a client.
     Requests,
+    /// From an origin.
     Responses,
 }
 
@@ -40,39 +43,49 @@ enum Stage {
 
 /// How a message says where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
+    /// Nothing says that there is content.
     None,
+    /// `Content-Length`.
     Length(u64),
+    /// `Transfer-Encoding: chunked`.
     Chunked,
+    /// It ends with the connection.
     UntilClose,
 }
 
 /// A request or a response.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) line: String,
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) framing: Framing,
-    pub(crate) body: Vec<u8>,
+pub struct Message {
+    /// The start line.
+    pub line: String,
+    /// The fields, in order and as spelled.
+    pub fields: Vec<(String, String)>,
+    /// How its content is framed.
+    pub framing: Framing,
+    /// The content that came.
+    pub body: Vec<u8>,
     /// Sizes of its chunks.
-    pub(crate) chunks: Vec<u64>,
-    pub(crate) trailers: Vec<(String, String)>,
-    pub(crate) is_complete: bool,
+    pub chunks: Vec<u64>,
+    /// The trailer section.
+    pub trailers: Vec<(String, String)>,
+    /// Whether its end came.
+    pub is_complete: bool,
 }
 
 impl Message {
     /// The status of a response.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         self.line.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or(0)
     }
 
     /// All values of a field.
-    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         values(&self.fields, name)
     }
 
     /// The value of a field that is there once.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         match self.all(name)[..] {
             [value] => Some(value),
             _ => None,
@@ -81,13 +94,14 @@ impl Message {
 }
 
 /// The values of the fields of this name.
-pub(crate) fn values<'a>(fields: &'a [(String, String)], name: &str) -> Vec<&'a str> {
+pub fn values<'a>(fields: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     let named = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
     named.map(|(_, value)| value.as_str()).collect()
 }
 
 impl Reader {
-    pub(crate) fn new(role: Role) -> Self {
+    /// A reader that waits for the first byte.
+    pub fn new(role: Role) -> Self {
         Self {
             role,
             line: Vec::new(),
@@ -100,22 +114,22 @@ impl Reader {
     }
 
     /// A request with this method was sent: its response is read accordingly.
-    pub(crate) fn expect(&mut self, method: &str) {
+    pub fn expect(&mut self, method: &str) {
         self.methods.push_back(method.into());
     }
 
     /// Everything that follows is opaque.
-    pub(crate) fn become_raw(&mut self) {
+    pub fn become_raw(&mut self) {
         self.stage = Stage::Raw;
     }
 
     /// Whether the last message is only a part of a head.
-    pub(crate) fn is_in_head(&self) -> bool {
+    pub fn is_in_head(&self) -> bool {
         self.stage == Stage::Fields
     }
 
     /// Bytes came.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+    pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.error.is_none() {
             let taken = match self.stage {
                 Stage::Raw => {
@@ -132,7 +146,7 @@ impl Reader {
     }
 
     /// The peer finished in order. What is until then not complete stays so.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if self.stage == Stage::UntilClose {
             self.complete();
         }

@@ -1,19 +1,26 @@
-//! The world of a scenario: a proxy, clients and origins that do as they are told, and time that obeys.
+//! Scripts for a proxy, its clients and its origins: what they do, and what is expected to come of it.
 //!
-//! A scenario is a function of a [`World`]. [`scenario`] runs it on several simulated networks (a calm one, one where
-//! every byte travels alone, and rough ones from seeds) and on real sockets, with each of the event loops. On a
-//! simulated network it fails with the seed and the trace of what happened. Every expectation waits until it is met
-//! or cannot be any more. At the end all clients leave, and nothing may be left: in virtual time hours pass before
-//! that, in real time the origins leave too.
+//! A scenario is a function of a [`World`]: a proxy, clients and origins that do as they are told, and time that obeys.
+//! [`scenario`] runs it on several simulated networks (a calm one, one where every byte travels alone, and rough ones
+//! from seeds) and on real sockets, with each of the event loops. On a simulated network it fails with the seed and the
+//! trace of what happened. Every expectation waits until it is met or cannot be any more. At the end all clients leave,
+//! and nothing may be left: in virtual time hours pass before that, in real time the origins leave too.
+//!
+//! ```
+//! ringway_testing::scenario(|w| {
+//!     w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").close();
+//!     w.client().get("/").expect_status(200).expect_body_so_far("abc").expect_aborted();
+//! });
+//! ```
 //!
 //! What needs hours, or numbers that only virtual time makes exact, or a network that does as it is told, says
-//! [`simulated`]; where it does not, the world refuses on real sockets.
+//! [`simulated()`]; where it does not, the world refuses on real sockets.
 //!
 //! Read this file, then `client.rs`, `origin.rs`, `record.rs` (the access log), `http.rs` (how both ends read). What
-//! all that stands on is a [`stage`]: `simulated.rs`, or `sockets.rs` with the shard in `proxy.rs`.
+//! all that stands on is a `Stage`: `simulated.rs`, or `sockets.rs` with the shard in `proxy.rs`.
 
 mod client;
-pub(crate) mod http;
+pub mod http;
 mod origin;
 mod proxy;
 mod record;
@@ -21,9 +28,9 @@ mod simulated;
 mod sockets;
 mod stage;
 
-pub(crate) use client::Client;
-pub(crate) use origin::Origin;
-pub(crate) use record::Record;
+pub use client::Client;
+pub use origin::{Origin, Request, Script};
+pub use record::Record;
 
 use client::ClientState;
 use origin::OriginState;
@@ -42,28 +49,28 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Runs a scenario on every simulated network, and on real sockets.
-pub(crate) fn scenario(run: impl Fn(&World)) {
+pub fn scenario(run: impl Fn(&World)) {
     simulated(&run);
     on_sockets(&run);
 }
 
 /// Runs a scenario whose numbers do not hold on a bad network: on a calm one, and on real sockets.
-pub(crate) fn calm(run: impl Fn(&World)) {
+pub fn calm(run: impl Fn(&World)) {
     simulated_calm(&run);
     on_sockets(&run);
 }
 
 /// Runs a scenario that takes more time than real time has, or that only a simulated network can play: on a calm one,
 /// one where every byte travels alone, and several rough ones.
-pub(crate) fn simulated(run: impl Fn(&World)) {
+pub fn simulated(run: impl Fn(&World)) {
     let rough = seeds().into_iter().map(|seed| (seed, Conditions::rough()));
     let mut networks = vec![(0, Conditions::calm()), (0, Conditions::dribbling())];
     networks.extend(rough);
     networks.iter().for_each(|(seed, conditions)| simulate(*seed, conditions, &run));
 }
 
-/// As [`simulated`], where the numbers hold on a calm network only.
-pub(crate) fn simulated_calm(run: impl Fn(&World)) {
+/// As [`simulated()`], where the numbers hold on a calm network only.
+pub fn simulated_calm(run: impl Fn(&World)) {
     simulate(0, &Conditions::calm(), &run);
 }
 
@@ -107,7 +114,7 @@ fn play(stage: impl Stage + 'static, run: &impl Fn(&World)) -> Result<(), Failur
 }
 
 /// Everything a scenario talks to.
-pub(crate) struct World {
+pub struct World {
     state: Rc<RefCell<State>>,
 }
 
@@ -158,7 +165,7 @@ impl World {
     }
 
     /// Makes so many origins, all endpoints of the one cluster. There is one without that.
-    pub(crate) fn origins(&self, count: usize) {
+    pub fn origins(&self, count: usize) {
         let mut state = self.state.borrow_mut();
         for index in state.origins.len()..count {
             state.stage.listen(index);
@@ -169,29 +176,29 @@ impl World {
     }
 
     /// Changes the settings; before the first client.
-    pub(crate) fn settings(&self, edit: impl FnOnce(&mut Settings)) {
+    pub fn settings(&self, edit: impl FnOnce(&mut Settings)) {
         let mut state = self.state.borrow_mut();
         assert!(!state.is_running, "the proxy is running already");
         edit(&mut state.settings);
     }
 
     /// The origin, or the first of several.
-    pub(crate) fn origin(&self) -> Origin {
+    pub fn origin(&self) -> Origin {
         self.origin_at(0)
     }
 
     /// The origin with this index.
-    pub(crate) fn origin_at(&self, index: usize) -> Origin {
+    pub fn origin_at(&self, index: usize) -> Origin {
         Origin::new(Rc::clone(&self.state), index)
     }
 
     /// A new client, connected to the proxy.
-    pub(crate) fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         self.client_of(&proxy_address())
     }
 
     /// A new client of another listener.
-    pub(crate) fn client_of(&self, address: &Address) -> Client {
+    pub fn client_of(&self, address: &Address) -> Client {
         let mut state = self.state.borrow_mut();
         state.start();
         let index = state.clients.len();
@@ -203,24 +210,24 @@ impl World {
     }
 
     /// Lets this much time pass: `2s`, `100ms`, `1h`.
-    pub(crate) fn after(&self, time: &str) -> &Self {
+    pub fn after(&self, time: &str) -> &Self {
         self.state.borrow_mut().pass(duration(time));
         self
     }
 
     /// Lets everything happen that is under way.
-    pub(crate) fn settle(&self) -> &Self {
+    pub fn settle(&self) -> &Self {
         self.state.borrow_mut().rest(SETTLED);
         self
     }
 
     /// The virtual time since the beginning.
-    pub(crate) fn now(&self) -> Duration {
+    pub fn now(&self) -> Duration {
         self.state.borrow_mut().simulated().now() - Instant::ZERO
     }
 
     /// Tells the proxy to stop gracefully, within a time.
-    pub(crate) fn drain(&self, deadline: &str) -> &Self {
+    pub fn drain(&self, deadline: &str) -> &Self {
         let mut state = self.state.borrow_mut();
         state.start();
         state.stage.drain(duration(deadline));
@@ -229,19 +236,19 @@ impl World {
     }
 
     /// Tells the proxy to stop at once.
-    pub(crate) fn stop(&self) -> &Self {
+    pub fn stop(&self) -> &Self {
         self.state.borrow_mut().stage.stop();
         self
     }
 
     /// Lets the proxy panic in its next call of this kind. It is caught as on real sockets.
-    pub(crate) fn panics_at(&self, call: Call) -> &Self {
+    pub fn panics_at(&self, call: Call) -> &Self {
         self.state.borrow_mut().simulated().panic_at(call);
         self
     }
 
     /// Clients that have seen the end of their connection close it, too.
-    pub(crate) fn close_ended_clients(&self) -> &Self {
+    pub fn close_ended_clients(&self) -> &Self {
         let mut state = self.state.borrow_mut();
         for index in 0..state.clients.len() {
             if state.clients[index].is_over() {
@@ -253,7 +260,7 @@ impl World {
     }
 
     /// Changes what the network is like from now on.
-    pub(crate) fn conditions(&self, edit: impl FnOnce(&mut Conditions)) {
+    pub fn conditions(&self, edit: impl FnOnce(&mut Conditions)) {
         let mut state = self.state.borrow_mut();
         let network = state.simulated().network();
         let mut conditions = network.conditions();
@@ -262,12 +269,12 @@ impl World {
     }
 
     /// Bytes of memory that the proxy holds in buffers.
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.state.borrow_mut().simulated().held_bytes()
     }
 
     /// Connections of the proxy, both sides, idle ones included.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         let mut state = self.state.borrow_mut();
         state.rest(Duration::ZERO);
         state.stage.connections()
@@ -275,7 +282,7 @@ impl World {
 
     /// The proxy has no connection and, where that can be seen, holds no memory.
     #[track_caller]
-    pub(crate) fn expect_empty(&self) {
+    pub fn expect_empty(&self) {
         let mut state = self.state.borrow_mut();
         state.rest_until(Duration::ZERO, |state| state.stage.connections() == 0);
         assert_eq!(state.stage.connections(), 0, "{}", state.stage.counters().to_text());
@@ -284,7 +291,7 @@ impl World {
 
     /// A counter by its name in the status text; 0 when it is not shown there.
     #[track_caller]
-    pub(crate) fn expect_counter(&self, name: &str, expected: u64) -> &Self {
+    pub fn expect_counter(&self, name: &str, expected: u64) -> &Self {
         let mut state = self.state.borrow_mut();
         state.rest_until(Duration::ZERO, |state| state.counter(name) == expected);
         assert_eq!(state.counter(name), expected, "{name} in {}", state.stage.counters().to_text());
@@ -293,14 +300,14 @@ impl World {
     }
 
     /// A counter by its name in the status text, once everything that is under way has happened.
-    pub(crate) fn counter(&self, name: &str) -> u64 {
+    pub fn counter(&self, name: &str) -> u64 {
         self.settle();
         self.state.borrow().counter(name)
     }
 
     /// How the exchanges ended, in that order, all of them until now.
     #[track_caller]
-    pub(crate) fn expect_outcomes(&self, expected: &[&str]) -> &Self {
+    pub fn expect_outcomes(&self, expected: &[&str]) -> &Self {
         let is_logged = |state: &mut State| state.records().len() >= expected.len();
         self.state.borrow_mut().rest_until(SETTLED, is_logged);
         let records = self.state.borrow_mut().records().to_vec();
@@ -310,7 +317,7 @@ impl World {
     }
 
     /// The access log, once everything that is under way has happened.
-    pub(crate) fn records(&self) -> Vec<Record> {
+    pub fn records(&self) -> Vec<Record> {
         let mut state = self.state.borrow_mut();
         state.rest(SETTLED);
         state.records().to_vec()
@@ -318,7 +325,7 @@ impl World {
 
     /// The last line of the access log.
     #[track_caller]
-    pub(crate) fn last_record(&self) -> Record {
+    pub fn last_record(&self) -> Record {
         self.records().pop().expect("something was logged")
     }
 
@@ -490,12 +497,12 @@ impl State {
 }
 
 /// Where the proxy listens.
-pub(crate) fn proxy_address() -> Address {
+pub fn proxy_address() -> Address {
     Address::Tcp(([192, 0, 2, 1], 80).into())
 }
 
 /// Where settings say that an origin listens.
-pub(crate) fn origin_address(index: usize) -> SocketAddr {
+pub fn origin_address(index: usize) -> SocketAddr {
     ([203, 0, 113, 1 + index as u8], 8080).into()
 }
 
@@ -509,7 +516,7 @@ fn client_ip(index: usize) -> Ipv4Addr {
 }
 
 /// `2s`, `100ms`, `10us`, `1h`.
-pub(crate) fn duration(text: &str) -> Duration {
+pub fn duration(text: &str) -> Duration {
     let at = text.find(|byte: char| !byte.is_ascii_digit()).expect("a unit");
     let number: u64 = text[..at].parse().expect("a number");
     match &text[at..] {

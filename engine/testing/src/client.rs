@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A client's side of one connection to the proxy. Its methods say what it sends and what it expects; every
 /// expectation lets the world go on until it is met or fails.
-pub(crate) struct Client {
+pub struct Client {
     state: Rc<RefCell<State>>,
     index: usize,
 }
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Sends bytes. Nothing is waited for.
-    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) -> &Self {
+    pub fn send(&self, bytes: impl AsRef<[u8]>) -> &Self {
         let mut state = self.state.borrow_mut();
         state.clients[self.index].outbox.extend(bytes.as_ref());
         state.send_outbox(self.index);
@@ -61,86 +61,86 @@ impl Client {
     }
 
     /// From now on sends so many bytes at once and then waits.
-    pub(crate) fn pace(&self, bytes: usize, pause: &str) -> &Self {
+    pub fn pace(&self, bytes: usize, pause: &str) -> &Self {
         self.with(|client| client.pace = Some((bytes, duration(pause))));
         self
     }
 
     /// What the requests are whose responses come next, where they are not all GET. The helpers below do that.
-    pub(crate) fn asks(&self, method: &str) -> &Self {
+    pub fn asks(&self, method: &str) -> &Self {
         self.with(|client| client.reader.expect(method));
         self
     }
 
     /// Sends a GET.
-    pub(crate) fn get(&self, path: &str) -> &Self {
+    pub fn get(&self, path: &str) -> &Self {
         self.request("GET", path, "", "")
     }
 
     /// Sends a HEAD.
-    pub(crate) fn head(&self, path: &str) -> &Self {
+    pub fn head(&self, path: &str) -> &Self {
         self.request("HEAD", path, "", "")
     }
 
     /// Sends a POST with a length.
-    pub(crate) fn post(&self, path: &str, body: impl AsRef<[u8]>) -> &Self {
+    pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> &Self {
         let length = format!("Content-Length: {}\r\n", body.as_ref().len());
         self.request("POST", path, &length, body)
     }
 
     /// Sends a POST with these chunks.
-    pub(crate) fn post_chunks(&self, path: &str, chunks: &[&str]) -> &Self {
+    pub fn post_chunks(&self, path: &str, chunks: &[&str]) -> &Self {
         let body: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
         self.request("POST", path, "Transfer-Encoding: chunked\r\n", body + "0\r\n\r\n")
     }
 
     /// Sends a request for `example.com` with more fields, each with its line end, and what follows.
-    pub(crate) fn request(&self, method: &str, target: &str, fields: &str, body: impl AsRef<[u8]>) -> &Self {
+    pub fn request(&self, method: &str, target: &str, fields: &str, body: impl AsRef<[u8]>) -> &Self {
         self.asks(method);
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: example.com\r\n{fields}\r\n")).send(body)
     }
 
     /// Half-closes when everything is sent.
-    pub(crate) fn finish(&self) -> &Self {
+    pub fn finish(&self) -> &Self {
         self.with(|client| client.finishes = true);
         self.state.borrow_mut().send_outbox(self.index);
         self
     }
 
     /// Closes at once.
-    pub(crate) fn close(&self) -> &Self {
+    pub fn close(&self) -> &Self {
         self.state.borrow_mut().leave(self.index);
         self
     }
 
     /// Resets the connection.
-    pub(crate) fn reset(&self) -> &Self {
+    pub fn reset(&self) -> &Self {
         self.state.borrow_mut().leave_with(self.index, Close::Reset);
         self
     }
 
     /// Receives nothing any more.
-    pub(crate) fn stop_reading(&self) -> &Self {
+    pub fn stop_reading(&self) -> &Self {
         self.with(|client| client.is_reading = false);
         self
     }
 
     /// Receives again.
-    pub(crate) fn resume_reading(&self) -> &Self {
+    pub fn resume_reading(&self) -> &Self {
         self.with(|client| client.is_reading = true);
         self.state.borrow_mut().on_client_ready(self.index);
         self
     }
 
     /// How much may be on its way to the proxy and unread there.
-    pub(crate) fn set_buffer(&self, bytes: usize) -> &Self {
+    pub fn set_buffer(&self, bytes: usize) -> &Self {
         let socket = self.with(|client| client.socket);
         self.state.borrow_mut().simulated().set_buffer(socket, bytes);
         self
     }
 
     /// Waits until everything was sent and has arrived.
-    pub(crate) fn sent(&self) -> &Self {
+    pub fn sent(&self) -> &Self {
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].outbox.is_empty());
         self.state.borrow_mut().rest(duration("10ms"));
@@ -149,7 +149,7 @@ impl Client {
 
     /// The head of the next response, interim ones included, has this status.
     #[track_caller]
-    pub(crate) fn expect_status(&self, status: u16) -> &Self {
+    pub fn expect_status(&self, status: u16) -> &Self {
         self.check();
         let index = self.index;
         let came = self.state.borrow_mut().wait(|state| {
@@ -166,7 +166,7 @@ impl Client {
 
     /// This field is there once, with this value.
     #[track_caller]
-    pub(crate) fn expect_header(&self, name: &str, value: &str) -> &Self {
+    pub fn expect_header(&self, name: &str, value: &str) -> &Self {
         self.with(|client| {
             assert_eq!(client.message().all(name), [value], "{name}: {}", client.describe());
         });
@@ -175,27 +175,27 @@ impl Client {
 
     /// These are the values of a field, in order.
     #[track_caller]
-    pub(crate) fn expect_headers(&self, name: &str, values: &[&str]) -> &Self {
+    pub fn expect_headers(&self, name: &str, values: &[&str]) -> &Self {
         self.with(|client| assert_eq!(client.message().all(name), values, "{name}: {}", client.describe()));
         self
     }
 
     /// This field is not there.
     #[track_caller]
-    pub(crate) fn expect_no_header(&self, name: &str) -> &Self {
+    pub fn expect_no_header(&self, name: &str) -> &Self {
         self.expect_headers(name, &[])
     }
 
     /// How the response is framed.
     #[track_caller]
-    pub(crate) fn expect_framing(&self, framing: Framing) -> &Self {
+    pub fn expect_framing(&self, framing: Framing) -> &Self {
         self.with(|client| assert_eq!(client.message().framing, framing, "{}", client.describe()));
         self
     }
 
     /// The start line, exactly.
     #[track_caller]
-    pub(crate) fn expect_line(&self, line: &str) -> &Self {
+    pub fn expect_line(&self, line: &str) -> &Self {
         self.with(|client| assert_eq!(client.message().line, line));
         self
     }
@@ -203,7 +203,7 @@ impl Client {
     /// The content, until the response is complete or the connection over. An incomplete one must be followed by
     /// [`Client::expect_aborted`].
     #[track_caller]
-    pub(crate) fn expect_body(&self, body: impl AsRef<[u8]>) -> &Self {
+    pub fn expect_body(&self, body: impl AsRef<[u8]>) -> &Self {
         self.wait_for_message();
         self.with(|client| {
             let got = client.message().body.as_slice();
@@ -216,7 +216,7 @@ impl Client {
 
     /// So many bytes of content.
     #[track_caller]
-    pub(crate) fn expect_body_len(&self, len: usize) -> &Self {
+    pub fn expect_body_len(&self, len: usize) -> &Self {
         self.wait_for_message();
         self.with(|client| {
             assert_eq!(client.message().body.len(), len, "{}", client.describe());
@@ -227,7 +227,7 @@ impl Client {
 
     /// The content begins like this; nothing is said about its end. Waits until so much has come.
     #[track_caller]
-    pub(crate) fn expect_body_so_far(&self, body: &str) -> &Self {
+    pub fn expect_body_so_far(&self, body: &str) -> &Self {
         let index = self.index;
         self.state.borrow_mut().wait(|state| {
             let client = &state.clients[index];
@@ -242,7 +242,7 @@ impl Client {
 
     /// The trailer fields.
     #[track_caller]
-    pub(crate) fn expect_trailers(&self, expected: &[(&str, &str)]) -> &Self {
+    pub fn expect_trailers(&self, expected: &[(&str, &str)]) -> &Self {
         self.wait_for_message();
         self.with(|client| {
             let trailers = &client.message().trailers;
@@ -254,13 +254,13 @@ impl Client {
 
     /// A complete 200 with this content.
     #[track_caller]
-    pub(crate) fn expect_ok(&self, body: impl AsRef<[u8]>) -> &Self {
+    pub fn expect_ok(&self, body: impl AsRef<[u8]>) -> &Self {
         self.expect_status(200).expect_body(body)
     }
 
     /// The response is incomplete, and the client can see that.
     #[track_caller]
-    pub(crate) fn expect_aborted(&self) -> &Self {
+    pub fn expect_aborted(&self) -> &Self {
         self.wait_for_message();
         self.with(|client| {
             let is_cut = client.is_over() && !client.message().is_complete;
@@ -272,7 +272,7 @@ impl Client {
 
     /// The connection breaks before any response.
     #[track_caller]
-    pub(crate) fn expect_no_response(&self) -> &Self {
+    pub fn expect_no_response(&self) -> &Self {
         self.check();
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].is_over());
@@ -285,7 +285,7 @@ impl Client {
 
     /// The proxy closes in order, with nothing behind what was looked at.
     #[track_caller]
-    pub(crate) fn expect_closed(&self) -> &Self {
+    pub fn expect_closed(&self) -> &Self {
         self.check();
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].is_over());
@@ -298,7 +298,7 @@ impl Client {
 
     /// The proxy breaks the connection off: what came is not to be taken for the whole.
     #[track_caller]
-    pub(crate) fn expect_reset(&self) -> &Self {
+    pub fn expect_reset(&self) -> &Self {
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].is_over());
         self.with(|client| assert_eq!(client.end, Some(End::Reset), "{}", client.describe()));
@@ -307,7 +307,7 @@ impl Client {
 
     /// The connection is over in some way.
     #[track_caller]
-    pub(crate) fn expect_over(&self) -> &Self {
+    pub fn expect_over(&self) -> &Self {
         let index = self.index;
         self.state.borrow_mut().wait(|state| state.clients[index].is_over());
         self.with(|client| assert!(client.is_over(), "not over: {}", client.describe()));
@@ -316,13 +316,13 @@ impl Client {
 
     /// The connection is open for another request, and nothing more has come.
     #[track_caller]
-    pub(crate) fn expect_kept_alive(&self) -> &Self {
+    pub fn expect_kept_alive(&self) -> &Self {
         self.expect_silence()
     }
 
     /// Nothing more comes for the moment, and the connection stays open.
     #[track_caller]
-    pub(crate) fn expect_silence(&self) -> &Self {
+    pub fn expect_silence(&self) -> &Self {
         self.check();
         let before = self.with(|client| client.received);
         self.state.borrow_mut().rest(duration("50ms"));
@@ -336,7 +336,7 @@ impl Client {
 
     /// These opaque bytes came, all in all.
     #[track_caller]
-    pub(crate) fn expect_raw(&self, bytes: impl AsRef<[u8]>) -> &Self {
+    pub fn expect_raw(&self, bytes: impl AsRef<[u8]>) -> &Self {
         let (index, bytes) = (self.index, bytes.as_ref());
         self.state.borrow_mut().wait(|state| {
             let client = &state.clients[index];
@@ -350,14 +350,14 @@ impl Client {
     }
 
     /// What follows is opaque: the client has a tunnel.
-    pub(crate) fn tunnels(&self) -> &Self {
+    pub fn tunnels(&self) -> &Self {
         self.with(|client| client.reader.become_raw());
         self
     }
 
     /// Bytes last came so long after the beginning, give or take what a rough network adds.
     #[track_caller]
-    pub(crate) fn expect_at(&self, time: &str) -> &Self {
+    pub fn expect_at(&self, time: &str) -> &Self {
         self.state.borrow_mut().simulated();
         let at = self.with(|client| client.at) - Instant::ZERO;
         let expected = duration(time);
@@ -368,12 +368,12 @@ impl Client {
     }
 
     /// The last response, to look at.
-    pub(crate) fn response(&self) -> Message {
+    pub fn response(&self) -> Message {
         self.with(|client| client.message().clone())
     }
 
     /// Bytes received so far.
-    pub(crate) fn received_bytes(&self) -> usize {
+    pub fn received_bytes(&self) -> usize {
         self.with(|client| client.received)
     }
 
