@@ -5,7 +5,8 @@
 //! - nothing panics, and nothing is left when everybody has gone;
 //! - a response that looks complete is what the origin meant, byte for byte, and belongs to its request;
 //! - a response that was cut never looks complete;
-//! - a tunnel loses nothing, and one that broke never ends as if it had ended in order;
+//! - a tunnel loses nothing, and one that broke never ends as if it had ended in order; a WebSocket is one, and
+//!   nothing of it comes to an origin before its 101;
 //! - a POST reaches an origin once at most, and what stands behind the end of a connection never;
 //! - every exchange is logged once, with the status that the client saw;
 //! - where nobody misbehaves everything is answered as it was meant.
@@ -30,7 +31,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use tunnel::{RawEnd, Sent};
+use tunnel::{Prelude, RawEnd, Sent};
 use user::User;
 
 /// One world.
@@ -106,7 +107,7 @@ impl World {
             let asks = (0..world.plan.asks as u64).map(|n| world.plan.ask(1 + user * 1000 + n)).collect();
             world.add_user(asks);
         }
-        (0..world.plan.tunnels as u64).for_each(|id| world.add_tunnel(id));
+        (0..world.plan.tunnels as u64).for_each(|id| world.add_tunnel(plan::TUNNEL_FIRST + id));
         for index in 0..world.plan.mishaps.len() {
             world.set_alarm(world.plan.mishaps[index].0, Who::Mishap(index));
         }
@@ -145,8 +146,8 @@ impl World {
                 Some(Who::Mishap(_)) | None => {}
             },
             Notice::Accepted { listener, socket } if listener == self.raw_listener => {
-                self.add_raw_end(socket, None);
-                self.on_raw_ready(self.raw_ends.len() - 1);
+                let index = self.add_raw_end(socket, None, false, Prelude::default());
+                self.on_raw_ready(index);
             }
             Notice::Accepted { socket, .. } => {
                 self.conns.push(Conn::new(socket));
@@ -194,7 +195,7 @@ impl World {
                 .unwrap_or_else(|| panic!("{id} is not logged"));
             assert_eq!(value(&line, "status"), status.to_string(), "{line}");
             let outcome = value(&line, "outcome");
-            let is_fine = outcome == "complete";
+            let is_fine = outcome == if *status == 101 { "tunnel_closed" } else { "complete" };
             assert!(is_fine || !self.plan.is_clean, "{line}");
             assert!(*is_complete || !is_fine || !self.plan.is_clean, "{line}");
         }

@@ -2,7 +2,8 @@
 
 use crate::World;
 use crate::http::{Reader, Role};
-use crate::plan::{Ending, Framed, SURPLUS};
+use crate::plan::{Answer, Ending, Framed, SURPLUS};
+use crate::tunnel::Prelude;
 use ringway_engine::io::Close;
 use ringway_engine::io::sim::SocketId;
 use std::collections::VecDeque;
@@ -18,6 +19,10 @@ pub(crate) struct Conn {
     begun: usize,
     checked: usize,
     is_waiting: bool,
+    /// Said 101: what comes now is for the end of the tunnel.
+    is_switching: bool,
+    /// A send failed.
+    is_deaf: bool,
     is_gone: bool,
     is_over: bool,
 }
@@ -26,6 +31,10 @@ pub(crate) struct Conn {
 enum Step {
     ReadAll,
     Send(Vec<u8>),
+    /// Sends the 101 to this request, and so many bytes behind it.
+    Switch(u64, Vec<u8>, usize),
+    /// Goes on as the end of a tunnel that has sent so much.
+    BeRaw(u64, usize),
     Wait(Duration),
     Close(Close),
     Hang,
@@ -41,6 +50,8 @@ impl Conn {
             begun: 0,
             checked: 0,
             is_waiting: false,
+            is_switching: false,
+            is_deaf: false,
             is_gone: false,
             is_over: false,
         }
@@ -51,7 +62,7 @@ impl World {
     pub(crate) fn on_origin_ready(&mut self, at: usize) {
         let conn = &mut self.conns[at];
         let mut buffer = [0; 16 * 1024];
-        while !conn.is_gone && !conn.is_over {
+        while !conn.is_gone && !conn.is_over && !conn.is_switching {
             match self.network.receive(conn.socket, &mut buffer) {
                 Ok(0) => conn.is_over = true,
                 Ok(len) => conn.reader.push(&buffer[..len]),
@@ -84,6 +95,7 @@ impl World {
                 message.get("x-id").and_then(|id| id.parse().ok()).expect("every request has an id");
             let ask = self.plan.ask(id);
             assert_eq!(message.line, format!("{} /{id} HTTP/1.1", ask.method));
+            assert_eq!(message.get("upgrade"), ask.upgrade.map(|_| "websocket"), "{id}");
             assert!(message.body == ask.content.bytes, "{id}: the origin got another content");
             let trailers = if ask.content.has_trailers { 1 } else { 0 };
             assert_eq!(message.trailers.len(), trailers, "{id}: the trailers that the origin got");
@@ -99,7 +111,10 @@ impl World {
                 match self.network.send(conn.socket, conn.outbox.make_contiguous()) {
                     Ok(len) => _ = conn.outbox.drain(..len),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                    Err(_) => conn.outbox.clear(),
+                    Err(_) => {
+                        conn.is_deaf = true;
+                        conn.outbox.clear();
+                    }
                 }
             }
             if conn.is_gone || conn.is_waiting {
@@ -122,6 +137,8 @@ impl World {
                 Step::ReadAll if is_inside => conn.steps.clear(),
                 Step::ReadAll => {}
                 Step::Send(bytes) => conn.outbox.extend(bytes),
+                Step::Switch(id, wire, behind) => self.switch(at, id, &wire, behind),
+                Step::BeRaw(id, sent) => self.be_raw(at, id, sent),
                 Step::Wait(time) => {
                     conn.is_waiting = true;
                     self.set_alarm(time, crate::Who::Origin(at));
@@ -155,6 +172,10 @@ impl World {
         assert!(!self.never.contains(&id), "{id} was sent behind the end of its connection");
         let answer = self.plan.answer(id, attempt);
         let (wire, _) = answer.wire(id, attempt, ask.method);
+        if answer.status == 101 && answer.ending == Ending::Open {
+            self.plan_switch(at, id, &answer, wire);
+            return true;
+        }
         let steps = &mut self.conns[at].steps;
         if !answer.is_early {
             steps.push_back(Step::ReadAll);
@@ -177,5 +198,38 @@ impl World {
         }
         steps.push_back(Step::ReadAll);
         true
+    }
+
+    fn plan_switch(&mut self, at: usize, id: u64, answer: &Answer, wire: Vec<u8>) {
+        let conn = &mut self.conns[at];
+        // What comes before the 101 is seen at once as what it is.
+        conn.reader.become_raw();
+        conn.steps.extend(answer.delay.map(Step::Wait));
+        conn.steps.push_back(Step::Switch(id, wire, answer.behind_switch));
+    }
+
+    fn switch(&mut self, at: usize, id: u64, wire: &[u8], behind: usize) {
+        let conn = &mut self.conns[at];
+        assert!(conn.reader.raw.is_empty(), "{id}: bytes of a tunnel came before the 101");
+        // Nobody is left to switch with.
+        if conn.is_over {
+            return;
+        }
+        conn.is_switching = true;
+        conn.outbox.extend(wire);
+        conn.outbox.extend(&self.plan.raw_content(id, false)[..behind]);
+        conn.steps.push_back(Step::BeRaw(id, behind));
+    }
+
+    /// The 101 and what stands behind it is sent, or never will be.
+    fn be_raw(&mut self, at: usize, id: u64, sent: usize) {
+        let conn = &mut self.conns[at];
+        conn.is_gone = true;
+        let (socket, is_deaf) = (conn.socket, conn.is_deaf);
+        if is_deaf {
+            return self.network.close(socket, Close::Gentle);
+        }
+        let index = self.add_raw_end(socket, Some(id), false, Prelude { sent, ..Prelude::default() });
+        self.on_raw_ready(index);
     }
 }

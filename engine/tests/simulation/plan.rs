@@ -47,6 +47,8 @@ pub(crate) struct Ask {
     pub(crate) is_http10: bool,
     pub(crate) expects: bool,
     pub(crate) says_close: bool,
+    /// Asks for a WebSocket; so many bytes of what it will say there come right behind the head.
+    pub(crate) upgrade: Option<usize>,
     pub(crate) content: Content,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) is_http10: bool,
     pub(crate) says_close: bool,
+    /// So many bytes of what the origin says on a WebSocket come right behind the 101.
+    pub(crate) behind_switch: usize,
     pub(crate) content: Content,
     /// Answers before the request is complete.
     pub(crate) is_early: bool,
@@ -125,9 +129,14 @@ impl Plan {
         }
     }
 
-    /// What an end of a raw connection sends.
+    /// What an end of a raw connection, or of a request that switched to one, sends.
     pub(crate) fn raw_content(&self, id: u64, is_client: bool) -> Vec<u8> {
-        let most = if self.is_tiny { 300 } else { (self.conditions.buffer_bytes * 2).min(30_000) };
+        let most = match self.is_tiny {
+            true => 300,
+            // There are more of them, and the exchanges are what takes the time.
+            false if is_upgrade(id) => (self.conditions.buffer_bytes * 2).min(8_000),
+            false => (self.conditions.buffer_bytes * 2).min(30_000),
+        };
         crate::tunnel::content(self.seed, id, is_client, most)
     }
 
@@ -166,12 +175,15 @@ impl Plan {
         };
         let framing = if is_http10 && framing == Framed::Chunked { Framed::Length } else { framing };
         let content = self.content(&mut rng, framing);
+        let may_upgrade = method == "GET" && framing == Framed::Nothing && !is_http10;
+        let upgrade = (may_upgrade && rng.chance(100)).then(|| *rng.pick(&[0, 0, 1, 20, 5000]));
         Ask {
             id,
             method,
             is_http10,
             expects: !is_http10 && !content.bytes.is_empty() && rng.chance(200),
-            says_close: rng.chance(80),
+            says_close: upgrade.is_none() && rng.chance(80),
+            upgrade: upgrade.map(|behind| behind.min(self.raw_content(id, true).len())),
             content,
         }
     }
@@ -179,14 +191,18 @@ impl Plan {
     /// The response to the request with this number, when it comes to an origin for the `attempt`th time.
     pub(crate) fn answer(&self, id: u64, attempt: u64) -> Answer {
         let mut rng = self.rng(3, id * 1000 + attempt);
-        let is_http10 = rng.chance(60);
-        let status = *rng.pick(&[200, 200, 200, 200, 201, 204, 304, 404, 500]);
+        let switches = self.ask(id).upgrade.is_some() && rng.chance(600);
+        let is_http10 = !switches && rng.chance(60);
+        let status = match switches {
+            true => 101,
+            false => *rng.pick(&[200, 200, 200, 200, 201, 204, 304, 404, 426, 500]),
+        };
         let framing = match rng.below(10) {
             0 => Framed::UntilClose,
             1..=4 if !is_http10 => Framed::Chunked,
             _ => Framed::Length,
         };
-        let framing = if matches!(status, 204 | 304) { Framed::Nothing } else { framing };
+        let framing = if matches!(status, 101 | 204 | 304) { Framed::Nothing } else { framing };
         let content = self.content(&mut rng, framing);
         let interim = match rng.below(8) {
             0 if !is_http10 => vec![103; rng.between(1, 3)],
@@ -199,11 +215,21 @@ impl Plan {
             interim,
             status,
             is_http10,
-            says_close: rng.chance(100),
+            says_close: !switches && rng.chance(100),
+            behind_switch: (*rng.pick(&[0, 0, 1, 20, 5000])).min(self.raw_content(id, false).len()),
             content,
             is_early: rng.chance(80),
             delay,
-            ending: if self.is_clean { Ending::Open } else { ending(&mut rng) },
+            ending: match ending(&mut rng) {
+                _ if self.is_clean => Ending::Open,
+                // Behind the 101 the two ends of the tunnel do what is to be done.
+                Ending::Later(..) | Ending::Surplus | Ending::Cut(1000, _) | Ending::Hang(1000)
+                    if switches =>
+                {
+                    Ending::Open
+                }
+                ending => ending,
+            },
         }
     }
 
@@ -263,7 +289,7 @@ fn ending(rng: &mut Rng) -> Ending {
 impl Ask {
     /// Whether the request may be sent twice.
     pub(crate) fn is_idempotent(&self) -> bool {
-        self.method != "POST"
+        self.method != "POST" && self.upgrade.is_none()
     }
 
     /// The head.
@@ -274,6 +300,9 @@ impl Ask {
         head += &self.content.framing_line();
         if self.expects {
             head += "Expect: 100-continue\r\n";
+        }
+        if self.upgrade.is_some() {
+            head += "Connection: Upgrade\r\nUpgrade: websocket\r\n";
         }
         match (self.is_http10, self.says_close) {
             (_, true) => head += "Connection: close\r\n",
@@ -294,6 +323,9 @@ impl Answer {
         let version = if self.is_http10 { "HTTP/1.0" } else { "HTTP/1.1" };
         wire += &format!("{version} {} Status\r\nX-Id: {id}\r\nX-Attempt: {attempt}\r\n", self.status);
         wire += &self.content.framing_line();
+        if self.status == 101 {
+            wire += "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+        }
         match (self.is_http10, self.says_close) {
             (_, true) => wire += "Connection: close\r\n",
             (true, false) => wire += "Connection: keep-alive\r\n",
@@ -400,6 +432,14 @@ impl Content {
         wire
     }
 }
+
+/// Whether a raw connection of this number is a request that switched; the others have numbers from
+/// [`TUNNEL_FIRST`] on.
+pub(crate) fn is_upgrade(id: u64) -> bool {
+    id < TUNNEL_FIRST
+}
+
+pub(crate) const TUNNEL_FIRST: u64 = 10_000_000;
 
 /// What a response that goes on too long goes on with: it looks like another one.
 pub(crate) const SURPLUS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Id: 0\r\n\r\npoison";

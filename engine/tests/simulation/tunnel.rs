@@ -1,5 +1,7 @@
-//! Raw connections through the proxy: both ends send what was planned, and each checks what it gets.
+//! Raw connections through the proxy: both ends send what was planned, and each checks what it gets. Requests that
+//! switched to a WebSocket go on as such.
 
+use crate::plan::is_upgrade;
 use crate::{Who, World};
 use ringway_engine::io::Close;
 use ringway_engine::io::sim::{Rng, SocketId};
@@ -25,6 +27,16 @@ pub(crate) struct RawEnd {
     is_gone: bool,
 }
 
+/// What has become of a connection before it was raw.
+#[derive(Default)]
+pub(crate) struct Prelude {
+    /// Bytes that were sent behind the head.
+    pub(crate) sent: usize,
+    pub(crate) received: Vec<u8>,
+    pub(crate) is_finished: bool,
+    pub(crate) is_broken: bool,
+}
+
 /// How an end stopped sending, for the other one to check.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
@@ -37,10 +49,17 @@ impl World {
     pub(crate) fn add_tunnel(&mut self, id: u64) {
         let peer = self.simulation.peer();
         let socket = self.network.connect(peer, &crate::plan::raw_address());
-        self.add_raw_end(socket, Some(id));
+        self.add_raw_end(socket, Some(id), true, Prelude::default());
     }
 
-    pub(crate) fn add_raw_end(&mut self, socket: SocketId, id: Option<u64>) {
+    /// An end begins, or goes on behind a 101. Says which one it is.
+    pub(crate) fn add_raw_end(
+        &mut self,
+        socket: SocketId,
+        id: Option<u64>,
+        is_client: bool,
+        prelude: Prelude,
+    ) -> usize {
         let is_clean = self.plan.is_clean;
         let rng = &mut self.rng;
         let how = if rng.chance(500) { Close::Gentle } else { Close::Reset };
@@ -48,19 +67,21 @@ impl World {
         let end = RawEnd {
             socket,
             id,
-            is_client: id.is_some(),
-            sent: 0,
-            received: Vec::new(),
+            is_client,
+            sent: prelude.sent,
+            received: prelude.received,
             pace: rng.chance(300).then(|| (rng.between(100, 5000), pause)),
             breaks_after: (!is_clean && rng.chance(250)).then(|| (rng.between(0, 4000), how)),
             is_waiting: false,
-            is_finished: false,
-            is_broken: false,
+            is_finished: prelude.is_finished,
+            is_broken: prelude.is_broken,
             is_over: false,
             is_gone: false,
         };
+        let index = self.raw_ends.len();
         self.raw_ends.push(end);
-        self.sockets.insert(socket, Who::Raw(self.raw_ends.len() - 1));
+        self.sockets.insert(socket, Who::Raw(index));
+        index
     }
 
     pub(crate) fn on_raw_ready(&mut self, index: usize) {
@@ -106,7 +127,7 @@ impl World {
     }
 
     /// What came is what the other end sends, from its beginning.
-    fn check_raw(&mut self, index: usize) {
+    pub(crate) fn check_raw(&mut self, index: usize) {
         let end = &mut self.raw_ends[index];
         if end.id.is_none() {
             let Some(digits) = end.received.first_chunk::<8>() else { return };
@@ -123,13 +144,23 @@ impl World {
         // An origin whose client never said who it is.
         let Some(id) = end.id else { return };
         let sent = self.raw_sent.get(&(id, !end.is_client)).copied().unwrap_or_default();
-        // A shard that never reached an origin closes its client as if nothing had been.
-        let was_never_there = end.is_client && sent.len == 0 && end.received.is_empty();
-        assert!(
-            sent.in_order || was_never_there,
-            "{id}: a tunnel that broke ends as if it had ended in order"
-        );
+        if end.received.is_empty() && self.was_no_tunnel(id, end.is_client) {
+            return;
+        }
+        assert!(sent.in_order, "{id}: a tunnel that broke ends as if it had ended in order");
         assert_eq!(end.received.len(), sent.len, "{id}: bytes of a tunnel are lost");
+    }
+
+    /// Whether an end that got nothing may be alone with its belief in a tunnel.
+    fn was_no_tunnel(&self, id: u64, is_client: bool) -> bool {
+        let has_end =
+            |is_client| self.raw_ends.iter().any(|end| end.id == Some(id) && end.is_client == is_client);
+        match is_upgrade(id) {
+            // The 101 came when nobody waited for it any more. Who has seen it, knows of both ends.
+            true => !has_end(true),
+            // A shard that never reached an origin closes its client as if nothing had been.
+            false => is_client && self.raw_sent.get(&(id, false)).is_none_or(|sent| sent.len == 0),
+        }
     }
 
     fn raw_sends(&mut self, index: usize) {
@@ -171,8 +202,13 @@ impl World {
     fn note_raw_sent(&mut self, index: usize, in_order: bool) {
         let end = &self.raw_ends[index];
         let Some(id) = end.id else { return };
-        let noted = self.raw_sent.entry((id, end.is_client)).or_default();
-        *noted = Sent { len: end.sent, in_order: in_order || noted.in_order };
+        self.note_sent(id, end.is_client, end.sent, in_order);
+    }
+
+    /// An end has stopped sending, for good.
+    pub(crate) fn note_sent(&mut self, id: u64, is_client: bool, len: usize, in_order: bool) {
+        let noted = self.raw_sent.entry((id, is_client)).or_default();
+        *noted = Sent { len, in_order: in_order || noted.in_order };
     }
 
     fn raw_leaves(&mut self, index: usize, how: Close) {
@@ -200,11 +236,12 @@ impl World {
     }
 }
 
-/// What one end of a raw connection sends: its number, and something else each way.
+/// What one end of a raw connection sends: its number, and something else each way. The line lets an origin notice
+/// at once that it got what it never agreed to.
 pub(crate) fn content(seed: u64, id: u64, is_client: bool, most: usize) -> Vec<u8> {
     let mut rng = Rng::new(seed ^ (id << 8) ^ u64::from(is_client));
     let len = rng.between(0, most);
-    let mut content = if is_client { format!("{id:08}").into_bytes() } else { Vec::new() };
+    let mut content = if is_client { format!("{id:08}\n").into_bytes() } else { Vec::new() };
     content.extend(rng.text(len));
     content
 }

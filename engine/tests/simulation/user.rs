@@ -2,7 +2,8 @@
 //! of them gone before they are answered.
 
 use crate::http::{Message, Reader, Role};
-use crate::plan::Ask;
+use crate::plan::{Ask, Ending, Plan};
+use crate::tunnel::Prelude;
 use crate::{Who, World};
 use ringway_engine::io::Close;
 use ringway_engine::io::sim::SocketId;
@@ -29,6 +30,7 @@ pub(crate) struct User {
     /// A send failed; and was told that the connection broke, so that the end that is read is none.
     is_deaf: bool,
     is_broken: bool,
+    has_finished: bool,
     /// Which connection of the user this is, for alarms of earlier ones.
     number: u64,
     received: usize,
@@ -68,6 +70,7 @@ impl World {
             is_open: true,
             is_deaf: false,
             is_broken: false,
+            has_finished: false,
             number: 0,
             received: 0,
         };
@@ -130,7 +133,8 @@ impl World {
         let user = &mut self.users[index];
         let mut buffer = [0; 16 * 1024];
         let mut is_over = false;
-        while !is_over {
+        // What follows a 101 is for the end of the tunnel.
+        while !is_over && !user.has_switched() {
             let most = user.manner.leaves_after.map_or(buffer.len(), |(left, _)| left.clamp(1, buffer.len()));
             match self.network.receive(user.socket, &mut buffer[..most]) {
                 // Whoever was told of a break while sending knows what this end is.
@@ -153,6 +157,9 @@ impl World {
         }
         assert_eq!(user.reader.error, None, "a client cannot read what it got");
         let must_close = self.look(index, is_over);
+        if self.users[index].has_switched() {
+            return self.switch_user(index);
+        }
         let user = &self.users[index];
         let leaves = user.manner.leaves_after.filter(|(left, _)| *left == 0).map(|(_, how)| how);
         if is_over || must_close || leaves.is_some() {
@@ -174,15 +181,52 @@ impl World {
             let message = message.clone();
             assert!(user.answered < user.sent.len(), "an answer to nothing: {message:?}");
             let ask = user.sent[user.answered].clone();
-            if message.status() < 200 {
+            if message.status() == 101 {
+                self.on_switch(index, &ask, &message);
+            } else if message.status() < 200 {
                 assert!(!ask.is_http10, "{}: an interim response to HTTP/1.0", ask.id);
                 self.on_interim(index, &ask, &message);
             } else {
                 must_close |= self.on_final(index, &ask, &message);
+                // Bytes of a tunnel that is none may be taken for a request, and answered.
+                if ask.upgrade.is_some_and(|behind| behind > 0) {
+                    return true;
+                }
             }
             self.users[index].seen += 1;
         }
         must_close
+    }
+
+    fn on_switch(&mut self, index: usize, ask: &Ask, message: &Message) {
+        assert!(ask.upgrade.is_some(), "{}: a 101 that nobody asked for", ask.id);
+        assert_eq!(message.get("x-id"), Some(&*ask.id.to_string()), "a 101 to another request");
+        assert_eq!(message.get("upgrade"), Some("websocket"));
+        let answer = self.plan.answer(ask.id, 1);
+        assert!(
+            answer.status == 101 && answer.ending == Ending::Open,
+            "{}: a 101 that was never sent",
+            ask.id
+        );
+        self.users[index].answered += 1;
+        self.answered.push((ask.id, 101, true));
+    }
+
+    /// The connection goes on as the end of a tunnel, and the user on another one.
+    fn switch_user(&mut self, index: usize) {
+        let user = &mut self.users[index];
+        user.is_open = false;
+        let (socket, id) = (user.socket, user.sent.last().expect("the last one switched").id);
+        let prelude = Prelude {
+            sent: user.sent_behind(),
+            received: std::mem::take(&mut user.reader.raw),
+            is_finished: user.has_finished || user.is_deaf,
+            is_broken: user.is_broken,
+        };
+        let end = self.add_raw_end(socket, Some(id), true, prelude);
+        self.check_raw(end);
+        self.on_raw_ready(end);
+        self.go_on_anew(index);
     }
 
     fn on_interim(&mut self, index: usize, ask: &Ask, message: &Message) {
@@ -240,9 +284,11 @@ impl World {
             if user.is_deaf || !user.is_open {
                 return;
             }
-            if user.outbox.is_empty() && !user.next_request() {
+            if user.outbox.is_empty() && !user.next_request(&self.plan) {
                 if user.manner.finishes && user.asks.is_empty() && user.held_back.is_none() {
                     self.network.finish(user.socket);
+                    user.has_finished = true;
+                    self.note_upgrade_sent(index, true);
                 }
                 return;
             }
@@ -272,7 +318,10 @@ impl World {
     fn leave(&mut self, index: usize, how: Close) {
         let user = &mut self.users[index];
         user.is_open = false;
-        self.network.close(user.socket, how);
+        let socket = user.socket;
+        self.note_upgrade_sent(index, how == Close::Gentle && self.network.unread(socket) == 0);
+        self.network.close(socket, how);
+        let user = &self.users[index];
         let unanswered = user.sent.len() - user.answered;
         assert!(
             unanswered == 0 || !self.plan.is_clean || !self.never.is_empty(),
@@ -281,7 +330,19 @@ impl World {
         );
         let clean_loss = user.sent[user.answered..].iter().any(|ask| !self.never.contains(&ask.id));
         assert!(!clean_loss || !self.plan.is_clean, "not answered: {:?}", user.sent);
-        if user.asks.is_empty() {
+        self.go_on_anew(index);
+    }
+
+    /// Whoever stops sending without having seen a 101 may have spoken into a tunnel all the same.
+    fn note_upgrade_sent(&mut self, index: usize, in_order: bool) {
+        let user = &self.users[index];
+        let Some(ask) = user.sent.last().filter(|ask| ask.upgrade.is_some()) else { return };
+        self.note_sent(ask.id, true, user.sent_behind(), in_order);
+    }
+
+    /// Asks on another connection what was not asked yet.
+    fn go_on_anew(&mut self, index: usize) {
+        if self.users[index].asks.is_empty() {
             return;
         }
         let (socket, manner) = (self.connect(index), self.manner());
@@ -294,7 +355,8 @@ impl World {
         user.outbox.clear();
         user.held_back = None;
         (user.answered, user.seen, user.received) = (0, 0, 0);
-        (user.is_waiting, user.is_open, user.is_deaf, user.is_broken) = (false, true, false, false);
+        (user.is_waiting, user.is_open) = (false, true);
+        (user.is_deaf, user.is_broken, user.has_finished) = (false, false, false);
     }
 
     /// Users that still wait at the end of everything; in the end nobody may.
@@ -307,9 +369,11 @@ impl World {
 
 impl User {
     /// Begins the next request, when the window lets it.
-    fn next_request(&mut self) -> bool {
+    fn next_request(&mut self, plan: &Plan) -> bool {
         let in_flight = self.sent.len() - self.answered;
-        let is_last = self.sent.last().is_some_and(|ask| ask.says_close);
+        // Behind an upgrade nothing is a request until it is refused.
+        let is_last =
+            self.sent.last().is_some_and(|ask| ask.says_close || ask.upgrade.is_some() && in_flight > 0);
         if in_flight >= self.manner.window || self.held_back.is_some() || is_last {
             return false;
         }
@@ -322,7 +386,21 @@ impl User {
         } else {
             self.outbox.extend(content);
         }
+        if let Some(behind) = ask.upgrade {
+            self.outbox.extend(&plan.raw_content(ask.id, true)[..behind]);
+        }
         self.sent.push(ask);
         true
+    }
+
+    /// Whether a 101 came.
+    fn has_switched(&self) -> bool {
+        self.reader.messages.last().is_some_and(|last| last.is_complete && last.status() == 101)
+    }
+
+    /// How many of the bytes behind the head of an upgrade are sent.
+    fn sent_behind(&self) -> usize {
+        let behind = self.sent.last().and_then(|ask| ask.upgrade).unwrap_or(0);
+        behind.saturating_sub(self.outbox.len())
     }
 }
