@@ -27,7 +27,7 @@ pub(crate) struct User {
     manner: Manner,
     is_waiting: bool,
     is_open: bool,
-    /// A send failed; and was told that the connection broke, so that the end that is read is none.
+    /// A send failed; and the connection broke, so that an end that is read is none.
     is_deaf: bool,
     is_broken: bool,
     has_finished: bool,
@@ -152,7 +152,7 @@ impl World {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => is_over = true,
+                Err(_) => (is_over, user.is_broken) = (true, true),
             }
         }
         assert_eq!(user.reader.error, None, "a client cannot read what it got");
@@ -267,9 +267,11 @@ impl World {
         }
         assert!(message.is_complete || !self.plan.is_clean, "{}: cut: {message:?}", ask.id);
         self.answered.push((ask.id, message.status(), message.is_complete));
-        let must_close = says_close || is_10_end || is_held_back || !message.is_complete || ask.says_close;
-        if must_close {
-            let user = &self.users[index];
+        let says_end = says_close || is_10_end || is_held_back || ask.says_close;
+        let must_close = says_end || !message.is_complete;
+        let user = &self.users[index];
+        // A break tears away what was complete and on its way, and the next request was begun behind it.
+        if says_end || (!message.is_complete && !user.is_broken) {
             // RFC 9112 section 9.6: what was sent behind is not processed.
             self.never.extend(user.sent[user.answered..].iter().map(|ask| ask.id));
         }
