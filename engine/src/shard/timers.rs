@@ -138,7 +138,7 @@ impl<I: Io> Shard<I> {
             .filter(|_| !matches!(exchange.waits(), Waits::Tunnel | Waits::Flush | Waits::Discard { .. }));
         let upstream = running.upstream.and_then(|upstream| self.conns.get(upstream));
         // While the origin does not take what the client sent, the client is not the one who is late.
-        let is_origin_behind = upstream.is_some_and(|slot| !slot.conn.queue().is_empty());
+        let is_origin_behind = upstream.is_some_and(is_behind);
         let body = |since: Instant| {
             let since = since.max(slot.conn.received_at());
             let since = upstream.map_or(since, |upstream| upstream.conn.sent_at().max(since));
@@ -176,7 +176,7 @@ impl<I: Io> Shard<I> {
             return due(slot.conn.sent_at() + write_idle, Timeout::UpstreamWrite);
         }
         let client = self.conns.get(running.downstream)?;
-        if !client.conn.queue().is_empty() {
+        if is_behind(client) {
             // While the client does not take what came, the origin is not the one who is late.
             return None;
         }
@@ -194,4 +194,10 @@ impl<I: Io> Shard<I> {
             _ => None,
         }
     }
+}
+
+/// Whether the peer does not take what is queued for it. What is queued in this turn says nothing of that before it was
+/// sent, and who waits for the other side may be settled first.
+fn is_behind(slot: &Slot) -> bool {
+    !slot.conn.queue().is_empty() && !slot.is_touched
 }

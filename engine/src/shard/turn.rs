@@ -106,6 +106,8 @@ impl<I: Io> Shard<I> {
     /// Time passed: every deadline up to now is looked at.
     pub fn on_timeout(&mut self, now: Instant) {
         self.begin_turn(now);
+        // Who is late shows only when everything that came was sent on.
+        self.settle();
         while let Some(key) = self.wheel.poll_expired(now) {
             self.on_timer(key);
             self.settle();

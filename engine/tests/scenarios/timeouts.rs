@@ -200,6 +200,20 @@ fn an_answer_that_pauses_is_cut() {
 }
 
 #[test]
+fn an_answer_that_pauses_is_cut_however_long_its_first_byte_may_take() {
+    simulated_calm(|w| {
+        w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(1));
+        w.origin().on("GET /").ok("fine");
+        w.origin().on("GET /slow").reply("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").hang();
+        let c = w.client();
+        c.get("/").expect_ok("fine");
+        c.get("/slow").expect_status(200).expect_body("abc").expect_aborted();
+        assert_eq!(w.now().as_secs(), 1);
+        w.expect_outcomes(&["complete", "between_bytes_timeout"]);
+    });
+}
+
+#[test]
 fn an_answer_that_keeps_coming_may_take_as_long_as_it_takes() {
     simulated(|w| {
         w.settings(|s| s.clusters[0].timeouts.between_bytes = Duration::from_secs(5));
