@@ -435,6 +435,8 @@ fn settings(choice: &dyn Fn(usize, u8) -> u8) -> Settings {
     ];
     let limits = &mut settings.limits;
     limits.tunnel_idle = Duration::from_secs(600);
+    // Requests of one connection wait one behind the other, each for its time-outs.
+    limits.keepalive_requests = 60;
     if choice(6, 2) == 1 {
         limits.request_head_bytes = 300;
         limits.response_head_bytes = 300;
