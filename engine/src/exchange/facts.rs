@@ -1,8 +1,9 @@
 //! What is noted along the way for log and metrics.
 
-use crate::observe::RequestId;
+use crate::observe::{RequestId, RequestIds};
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
+use ringway_proto::message::{Name, RequestHead};
 use std::rc::Rc;
 
 /// What is known of the client's connection; the same for all its exchanges.
@@ -44,6 +45,17 @@ pub enum Id {
     Made(RequestId),
     /// As the client gave it.
     Taken(Box<[u8]>),
+}
+
+impl Id {
+    /// The id of a request: one that the client gave is kept when it is trusted and can do no harm in a log; else one
+    /// is made.
+    pub fn of_request(head: &RequestHead, downstream: &Downstream, ids: &mut RequestIds) -> Self {
+        match head.fields.get(Name::XRequestId) {
+            Some(id) if downstream.is_trusted && crate::observe::is_acceptable(id) => Self::Taken(id.into()),
+            _ => Self::Made(ids.make()),
+        }
+    }
 }
 
 impl std::ops::Deref for Id {

@@ -3,70 +3,29 @@
 use super::state::{Expect, Half, Relay, State};
 use super::{Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
-use crate::observe::RequestIds;
 use crate::phase::fields::apply;
 use crate::route::NoRoute;
 use crate::snapshot;
+use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm};
 use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, max_forwards, upgrade};
 use std::rc::Rc;
 
 impl Exchange {
-    /// A client's request head came: runs the phases up to the choice of an origin.
-    pub fn begin(
-        head: RequestHead,
+    /// An exchange that has not begun: [`Exchange::on_request`], [`Exchange::on_refused`] or [`Exchange::on_raw`] says
+    /// what it is to be.
+    pub fn new(
         downstream: Rc<Downstream>,
         number: u64,
-        ids: &mut RequestIds,
-        env: &mut Env<'_>,
+        id: Id,
+        snapshot: &Rc<snapshot::Snapshot>,
+        now: Instant,
     ) -> Self {
-        let id = request_id(&head, &downstream, ids);
-        let mut exchange = Self::new(downstream, number, id, env);
-        exchange.facts.host = head.authority_chunk();
-        exchange.request = Some(head);
-        if let Err(refusal) = exchange.run_request_phases(env) {
-            exchange.refuse(refusal, env);
-        }
-        exchange
-    }
-
-    /// What came is no request, or not in time: an exchange that only answers and ends the connection. `refused` is
-    /// what was read.
-    pub fn refused(
-        downstream: Rc<Downstream>,
-        number: u64,
-        refusal: Refusal,
-        refused: Option<Box<RefusedRequest>>,
-        ids: &mut RequestIds,
-        env: &mut Env<'_>,
-    ) -> Self {
-        let mut exchange = Self::new(downstream, number, Id::Made(ids.make()), env);
-        exchange.facts.host = refused.as_ref().map(|head| head.authority_chunk()).unwrap_or_default();
-        exchange.refused = refused;
-        env.outlets.set_last();
-        exchange.refuse(refusal, env);
-        exchange.state = State::Flushing(exchange.ending());
-        exchange
-    }
-
-    /// A raw connection that is relayed to an endpoint of `cluster`.
-    pub fn tunnel(
-        downstream: Rc<Downstream>,
-        cluster: usize,
-        ids: &mut RequestIds,
-        env: &mut Env<'_>,
-    ) -> Self {
-        let mut exchange = Self::new(downstream, 1, Id::Made(ids.make()), env);
-        exchange.open(cluster, Source::Dial, env);
-        exchange
-    }
-
-    fn new(downstream: Rc<Downstream>, number: u64, id: Id, env: &Env<'_>) -> Self {
-        let times = Times { begun: env.now, connected: None, attempted: None, first_byte: None };
+        let times = Times { begun: now, connected: None, attempted: None, first_byte: None };
         Self {
             state: State::Flushing(Outcome::Internal),
-            snapshot: Rc::clone(env.snapshot),
+            snapshot: Rc::clone(snapshot),
             request: None,
             refused: None,
             route: None,
@@ -80,6 +39,30 @@ impl Exchange {
             is_host_ours: false,
             facts: Facts { downstream, number, id, host: Chunk::EMPTY, times, traffic: Traffic::default() },
         }
+    }
+
+    /// A client's request head came: runs the phases up to the choice of an origin.
+    pub fn on_request(&mut self, head: RequestHead, env: &mut Env<'_>) {
+        self.facts.host = head.authority_chunk();
+        self.request = Some(head);
+        if let Err(refusal) = self.run_request_phases(env) {
+            self.refuse(refusal, env);
+        }
+    }
+
+    /// What came is no request, or not in time: the exchange only answers and ends the connection. `refused` is what
+    /// was read.
+    pub fn on_refused(&mut self, refusal: Refusal, refused: Option<Box<RefusedRequest>>, env: &mut Env<'_>) {
+        self.facts.host = refused.as_ref().map(|head| head.authority_chunk()).unwrap_or_default();
+        self.refused = refused;
+        env.outlets.set_last();
+        self.refuse(refusal, env);
+        self.state = State::Flushing(self.ending());
+    }
+
+    /// It is a raw connection that is relayed to an endpoint of `cluster`.
+    pub fn on_raw(&mut self, cluster: usize, env: &mut Env<'_>) {
+        self.open(cluster, Source::Dial, env);
     }
 
     /// Phases `early_request`, `request` and `select`.
@@ -248,14 +231,6 @@ impl From<NoRoute> for Refusal {
             NoRoute::Host | NoRoute::Path => Outcome::NoRoute,
             NoRoute::Refused(_) => Outcome::PathRefused,
         })
-    }
-}
-
-/// An id that the client gave is kept when it can do no harm in a log; else one is made.
-fn request_id(head: &RequestHead, downstream: &Downstream, ids: &mut RequestIds) -> Id {
-    match head.fields.get(Name::XRequestId) {
-        Some(id) if downstream.is_trusted && crate::observe::is_acceptable(id) => Id::Taken(id.into()),
-        _ => Id::Made(ids.make()),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Parts between a connection and its exchange, and what the exchange wants done with them.
 
-use super::outlets::Ends;
-use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::slots::{Client, Role, Running, Serving, Slot, Upstream};
 use super::{Life, Shard};
-use crate::exchange::{Action, Env, Exchange, Fault, Outcome, Refusal, Side};
+use crate::exchange::{Action, Env, Exchange, Fault, Id, Outcome, Refusal, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::QUEUE_HIGH_BYTES;
@@ -107,9 +106,9 @@ impl<I: Io> Shard<I> {
         let Some(slot) = self.conns.get_mut(key) else { return };
         match slot.conn.poll_part() {
             Some(Part::Request(head)) => {
-                self.begin_exchange(key, |facts, number, ids, env| {
-                    Exchange::begin(head, facts, number, ids, env)
-                });
+                let Some(client) = slot.client_mut() else { return };
+                let id = Id::of_request(&head, &client.facts, &mut self.ids);
+                self.begin_exchange(key, id, |exchange, env| exchange.on_request(head, env));
             }
             Some(Part::Reset(Reset::Malformed(rule))) => {
                 let refused = slot.conn.take_refused();
@@ -123,62 +122,35 @@ impl<I: Io> Shard<I> {
 
     /// Answers a client that did not manage to send a request, and ends its connection.
     pub(super) fn refuse(&mut self, key: ConnKey, refusal: Refusal, refused: Option<Box<RefusedRequest>>) {
-        self.begin_exchange(key, |facts, number, ids, env| {
-            Exchange::refused(facts, number, refusal, refused, ids, env)
-        });
+        let id = Id::Made(self.ids.make());
+        self.begin_exchange(key, id, |exchange, env| exchange.on_refused(refusal, refused, env));
     }
 
     /// Begins the exchange of a raw connection.
     pub(super) fn begin_tunnel(&mut self, key: ConnKey, listener: usize) {
         let cluster = self.snapshot.tcp_cluster(listener);
-        self.begin_exchange(key, |facts, _, ids, env| Exchange::tunnel(facts, cluster, ids, env));
+        let id = Id::Made(self.ids.make());
+        self.begin_exchange(key, id, |exchange, env| exchange.on_raw(cluster, env));
     }
 
-    fn begin_exchange(
-        &mut self,
-        key: ConnKey,
-        make: impl FnOnce(
-            Rc<crate::exchange::Downstream>,
-            u64,
-            &mut crate::observe::RequestIds,
-            &mut Env<'_>,
-        ) -> Exchange,
-    ) {
+    /// Begins an exchange of a client's connection. It has its place before it runs: should its code panic, there is
+    /// something that can be answered and logged.
+    fn begin_exchange(&mut self, key: ConnKey, id: Id, begin: impl FnOnce(&mut Exchange, &mut Env<'_>)) {
         let requests_max = self.snapshot.settings.limits.keepalive_requests;
-        let is_draining = self.life == Life::Draining;
         let Some(slot) = self.conns.get_mut(key) else { return };
         let Some(client) = slot.client_mut() else { return };
         client.requests += 1;
-        let (facts, number) = (Rc::clone(&client.facts), client.requests);
-        if is_draining || number >= requests_max {
+        let number = client.requests;
+        let exchange = Exchange::new(Rc::clone(&client.facts), number, id, &self.snapshot, self.now);
+        let running = Running { exchange, downstream: key, upstream: None, is_tunnel: false };
+        let exchange = self.exchanges.insert(running);
+        client.state = Serving::Busy { exchange };
+        if self.life == Life::Draining || number >= requests_max {
             slot.conn.set_last();
         }
         self.counters.requests.add(1);
-        let mut ends = Ends {
-            conns: &mut self.conns,
-            touched: &mut self.touched,
-            unsettled_bytes: &mut self.unsettled_bytes,
-            now: self.now,
-            is_draining,
-            downstream: key,
-            upstream: None,
-        };
-        let mut env = Env {
-            now: self.now,
-            snapshot: &self.snapshot,
-            pool: &self.pool,
-            date: &self.date.line,
-            outlets: &mut ends,
-            actions: &mut self.actions,
-        };
-        let exchange = make(facts, number, &mut self.ids, &mut env);
-        let running = super::slots::Running { exchange, downstream: key, upstream: None, is_tunnel: false };
-        let exchange = self.exchanges.insert(running);
         self.counters.exchanges_active.set(self.exchanges.len() as u64);
-        if let Some(client) = self.conns.get_mut(key).and_then(Slot::client_mut) {
-            client.state = Serving::Busy { exchange };
-        }
-        self.perform(exchange);
+        self.feed(exchange, begin);
         // With a connection from the pool everything has been relayed by now.
         let upstream = self.exchanges.get(exchange).and_then(|running| running.upstream);
         if !upstream.and_then(|key| self.conns.get(key)).is_some_and(Slot::is_established) {
