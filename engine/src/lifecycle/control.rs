@@ -22,11 +22,14 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// A bound control socket that nobody serves yet.
+/// A bound control socket that nobody serves yet. It has every descriptor that it will need: clients are let in before
+/// it is served, and may take all the others.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
     socket: Socket,
     file: SocketFile,
+    quit: (UnixStream, UnixStream),
+    reserve: Reserve,
 }
 
 /// A served control socket. Dropping it removes the file and ends the thread.
@@ -64,18 +67,17 @@ impl<T: Into<String>> From<T> for Answer {
 impl ControlSocket {
     /// Binds the socket, for this user alone.
     pub(super) fn bind(path: &Path) -> Result<Self, StartError> {
-        let bound = bind_unix(path, Some(0o600));
-        let (socket, file) = bound.map_err(|error| StartError::Control { path: path.to_owned(), error })?;
-        Ok(Self { socket, file })
+        let failed = |error| StartError::Control { path: path.to_owned(), error };
+        let (socket, file) = bind_unix(path, Some(0o600)).map_err(failed)?;
+        let quit = UnixStream::pair().map_err(failed)?;
+        Ok(Self { socket, file, quit, reserve: Reserve::new() })
     }
 
     /// Answers commands on a thread of its own.
     #[expect(clippy::disallowed_methods, reason = "this thread serves nobody else while it sleeps")]
     pub(super) fn serve(self, requests: Sender<Request>) -> io::Result<Control> {
-        let Self { socket, file } = self;
-        let (quit, quitting) = UnixStream::pair()?;
+        let Self { socket, file, quit: (quit, quitting), mut reserve } = self;
         thread::Builder::new().name("control".into()).spawn(move || {
-            let mut reserve = Reserve::new();
             while wait_for_peer(&socket, &quitting) {
                 match reserve.accept(&socket) {
                     Ok(mut peer) => {
@@ -94,6 +96,7 @@ impl ControlSocket {
 
 /// A descriptor that is good for nothing but to be closed: when clients have taken all the others, somebody wants to
 /// know what is going on.
+#[derive(Debug)]
 struct Reserve(Option<OwnedFd>);
 
 impl Reserve {
