@@ -242,11 +242,8 @@ impl<I: Io> Shard<I> {
     }
 
     fn touch(&mut self, key: ConnKey) {
-        if let Some(slot) = self.conns.get_mut(key)
-            && !slot.is_touched
-        {
-            slot.is_touched = true;
-            self.touched.push(key);
+        if let Some(slot) = self.conns.get_mut(key) {
+            slot.touch(key, &mut self.touched);
         }
     }
 }

@@ -26,10 +26,7 @@ impl Ends<'_> {
             Side::Upstream => self.upstream?,
         };
         let slot = self.conns.get_mut(key)?;
-        if !slot.is_touched {
-            slot.is_touched = true;
-            self.touched.push(key);
-        }
+        slot.touch(key, self.touched);
         Some(slot)
     }
 }

@@ -84,6 +84,15 @@ impl Slot {
         Self { conn, role, interest: Interest::default(), timer: None, is_touched: false, is_full: false }
     }
 
+    /// Puts the connection in the list of those to settle, once.
+    #[inline]
+    pub(super) fn touch(&mut self, key: ConnKey, touched: &mut Vec<ConnKey>) {
+        if !self.is_touched {
+            self.is_touched = true;
+            touched.push(key);
+        }
+    }
+
     /// The exchange that runs on the connection.
     #[inline]
     pub(super) fn exchange(&self) -> Option<ExchangeKey> {

@@ -120,7 +120,7 @@ impl Fields {
     /// The first field of a known name.
     #[inline]
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        if self.may_have(id) { self.get_all(id).next() } else { None }
+        self.get_all(id).next()
     }
 
     /// The first received field of a known name, whatever was changed since.
