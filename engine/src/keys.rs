@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 pub type ConnKey = Key<ConnTag>;
 /// The key of an exchange.
 pub type ExchangeKey = Key<ExchangeTag>;
+/// The key of a spawned task.
+pub type TaskKey = Key<TaskTag>;
 
 /// Makes a key one of a connection.
 #[derive(Debug)]
@@ -13,6 +15,9 @@ pub enum ConnTag {}
 /// Makes a key one of an exchange.
 #[derive(Debug)]
 pub enum ExchangeTag {}
+/// Makes a key one of a task.
+#[derive(Debug)]
+pub enum TaskTag {}
 
 /// Where something is in its [`Slab`], and which tenant of that place is meant.
 pub struct Key<T> {

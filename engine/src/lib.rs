@@ -18,6 +18,7 @@ pub mod limits;
 pub mod observe;
 pub mod phase;
 pub mod route;
+pub mod rt;
 pub mod settings;
 pub mod shard;
 pub mod snapshot;

@@ -19,6 +19,8 @@ pub const QUEUE_LOW_BYTES: usize = 16 * 1024;
 pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 /// Receives from one connection in one turn, so that a fast sender does not keep others waiting.
 pub const RECEIVES_PER_TURN: usize = 8;
+/// Futures of users that are polled in one turn, so that one that wakes itself for ever does not keep sockets waiting.
+pub const WOKEN_PER_TURN: usize = 64;
 /// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
 /// More would fall out of the cache before it is sent.
 pub const UNSETTLED_BYTES_MAX: usize = 32 * 1024;

@@ -10,6 +10,7 @@ use ringway_engine::io::PeerAddress;
 use ringway_engine::io::sim::{Conditions, Network, Notice, Simulation, SocketId, Step};
 use ringway_engine::keys::ConnKey;
 use ringway_engine::observe::{Counters, LogLines, LogSink, RequestIds};
+use ringway_engine::rt::Local;
 use ringway_engine::settings::{Address, LogFormat, Settings};
 use ringway_engine::shard::{ListenerKind, Parts, Shard, Start};
 use ringway_engine::snapshot::Snapshot;
@@ -86,6 +87,7 @@ impl OnWire {
         let parts = Parts {
             snapshot: Rc::new(Snapshot::new(Arc::new(settings()))),
             clock: Rc::new(Clock::manual(UNIX_MS)),
+            rt: Local::simulated(Arc::clone(&counters)),
             counters,
             log,
             ids: RequestIds::seeded(1),

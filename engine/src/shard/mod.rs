@@ -26,6 +26,7 @@ use crate::exchange::{Action, Env};
 use crate::io::Io;
 use crate::keys::{ConnTag, ExchangeTag, Slab};
 use crate::observe::{Counters, LogSink, RequestIds};
+use crate::rt;
 use crate::snapshot::Snapshot;
 use crate::time::calendar::HttpDate;
 use crate::time::wheel::Wheel;
@@ -67,6 +68,10 @@ pub struct Shard<I: Io> {
     feeding: Option<ExchangeKey>,
     /// The connection that is settled; looked at only after a panic.
     settling: Option<ConnKey>,
+    /// Hooks' and tasks' time, tasks and wakes.
+    rt: Rc<rt::Local>,
+    #[expect(dead_code, reason = "no exchange runs a hook yet")]
+    wakers: rt::Wakers,
     ids: RequestIds,
     date: Date,
     counters: Arc<Counters>,
@@ -109,6 +114,8 @@ pub struct Parts {
     pub log: Option<LogSink>,
     /// Where request ids come from.
     pub ids: RequestIds,
+    /// What runs the futures of users.
+    pub rt: Rc<rt::Local>,
 }
 
 impl<I: Io> Shard<I> {
@@ -129,6 +136,8 @@ impl<I: Io> Shard<I> {
             unsettled_bytes: 0,
             feeding: None,
             settling: None,
+            wakers: parts.rt.wakers(),
+            rt: parts.rt,
             ids: parts.ids,
             date: Date { line: date_line(parts.clock.unix_ms() / 1000), valid_until: now },
             clock: parts.clock,
@@ -195,7 +204,27 @@ impl<I: Io> Shard<I> {
 
     /// When [`Shard::on_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.rt.is_timed() {
+            return self.rt.poll_timeout().into_iter().chain(self.wheel.next_deadline()).min();
+        }
         self.wheel.next_deadline()
+    }
+
+    /// Whether a connection has a deadline.
+    pub fn is_timed(&self) -> bool {
+        !self.wheel.is_empty()
+    }
+
+    /// What runs the futures of users.
+    pub fn rt(&self) -> &Rc<rt::Local> {
+        &self.rt
+    }
+
+    /// Runs a task on this shard, from outside of its turns: see [`rt::spawn`].
+    pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> rt::JoinHandle<T> {
+        let task = self.rt.spawn(future);
+        self.rt.call();
+        task
     }
 
     fn client_connections_max(&self) -> usize {

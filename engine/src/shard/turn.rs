@@ -6,7 +6,8 @@ use crate::conn::Connection;
 use crate::exchange::{Downstream, Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
 use crate::keys::ConnKey;
-use crate::limits::{RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX};
+use crate::limits::{RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
+use crate::rt::Wakee;
 use crate::time::Instant;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -46,14 +47,14 @@ impl<I: Io> Shard<I> {
             self.begin_tunnel(key, index);
         }
         self.touch(key);
-        self.settle();
+        self.end_turn();
         key
     }
 
     /// Bytes, or the end of them, are there.
     pub fn on_readable(&mut self, now: Instant, key: ConnKey) {
         self.take_in(now, key);
-        self.settle();
+        self.end_turn();
     }
 
     /// As [`Shard::on_readable`], for a pump that has more connections to tell about at once: what this one caused
@@ -67,13 +68,20 @@ impl<I: Io> Shard<I> {
             // A side that is to be paused is paused now, or the pump would go on telling about it.
             self.watch(key);
         }
-        !self.touched.is_empty()
+        !self.touched.is_empty() || self.rt.has_woken()
     }
 
     /// Settles what [`Shard::on_readable_of_many`] left.
     pub fn settle_all(&mut self, now: Instant) {
         self.begin_turn(now);
-        self.settle();
+        self.end_turn();
+    }
+
+    /// Somebody was woken outside of a turn, or was left by one.
+    pub fn on_rung(&mut self, now: Instant) {
+        self.begin_turn(now);
+        self.rt.answer();
+        self.end_turn();
     }
 
     fn take_in(&mut self, now: Instant, key: ConnKey) {
@@ -100,7 +108,7 @@ impl<I: Io> Shard<I> {
             self.on_dial_ended(key, exchange);
         }
         self.touch(key);
-        self.settle();
+        self.end_turn();
     }
 
     /// Time passed: every deadline up to now is looked at.
@@ -112,6 +120,10 @@ impl<I: Io> Shard<I> {
             self.on_timer(key);
             self.settle();
         }
+        if self.rt.is_timed() {
+            self.rt.on_timeout(now);
+        }
+        self.end_turn();
     }
 
     /// No new connections from now on; what runs may end. Clients that are between requests have a moment left: they
@@ -132,10 +144,10 @@ impl<I: Io> Shard<I> {
             }
             self.touch(key);
         }
-        self.settle();
+        self.end_turn();
     }
 
-    /// Cuts everything that still runs.
+    /// Cuts everything that still runs, and drops the tasks.
     pub fn stop(&mut self, now: Instant) {
         self.begin_turn(now);
         self.life = Life::Draining;
@@ -150,6 +162,7 @@ impl<I: Io> Shard<I> {
             }
         }
         self.settle();
+        self.rt.stop();
     }
 
     /// A turn panicked, that of this connection if there is one: the exchange that ran is discarded, or that of the
@@ -170,14 +183,47 @@ impl<I: Io> Shard<I> {
             (None, Some(conn)) => self.close(conn, Close::Reset),
             (None, None) => return false,
         }
-        self.settle();
+        self.end_turn();
         true
     }
 
     fn begin_turn(&mut self, now: Instant) {
         self.now = now;
+        self.rt.enter(now);
         self.update_date();
     }
+
+    /// Settles, and lets those run who were woken.
+    #[inline]
+    fn end_turn(&mut self) {
+        self.settle();
+        if self.rt.has_woken() {
+            self.run_woken();
+        }
+    }
+
+    /// Lets those run who were woken, and settles what that causes, until nothing is left or others have to have their
+    /// turn first.
+    #[cold]
+    fn run_woken(&mut self) {
+        for _ in 0..WOKEN_PER_TURN {
+            match self.rt.poll_woken() {
+                Some(Wakee::Exchange(index)) => self.on_woken(index),
+                Some(Wakee::Task(key)) => self.rt.run(key),
+                None => return,
+            }
+            if !self.rt.has_woken() || self.unsettled_bytes > UNSETTLED_BYTES_MAX {
+                self.settle();
+            }
+        }
+        self.settle();
+        if self.rt.has_woken() {
+            self.rt.call();
+        }
+    }
+
+    /// Something that an exchange waits for may be there.
+    fn on_woken(&mut self, _index: usize) {}
 
     fn receive(&mut self, key: ConnKey) -> Received {
         let mut vacant = self.pool.large();

@@ -34,6 +34,7 @@ const ROWS: &[Row] = &[
     // A configured field has to be one that can be sent.
     row("engine::settings", &["proto::message"]),
     row("engine::observe", &["engine::settings", "engine::time"]),
+    row("engine::rt", &["engine::keys", "engine::limits", "engine::observe", "engine::time"]),
     row("engine::route", &["engine::settings", "engine::observe", "proto::message"]),
     row("engine::phase", &["engine::settings", "engine::observe", "proto::message", "proto::chunk"]),
     row(
@@ -72,6 +73,7 @@ const ROWS: &[Row] = &[
         "engine::io::pump",
         &[
             "engine::io",
+            "engine::rt",
             "engine::shard",
             "engine::snapshot",
             "engine::observe",
@@ -86,6 +88,7 @@ const ROWS: &[Row] = &[
         "engine::io::sim",
         &[
             "engine::io",
+            "engine::rt",
             "engine::shard",
             "engine::snapshot",
             "engine::observe",
@@ -100,6 +103,7 @@ const ROWS: &[Row] = &[
         "engine::shard",
         &[
             "engine::io",
+            "engine::rt",
             "engine::conn",
             "engine::exchange",
             "engine::upstream",
@@ -133,8 +137,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 /// Names that few may know: what it is, and the files or folders that may.
 const NAMES: &[(&str, &[&str])] = &[
     // The event loop.
-    ("monoio", &["engine/src/io/pump/", "engine/src/rt/"]),
-    ("io_uring", &["engine/src/io/pump/", "engine/src/rt/"]),
+    ("monoio", &["engine/src/io/pump/"]),
+    ("io_uring", &["engine/src/io/pump/"]),
     // TLS.
     ("openssl", &["engine/src/tls/"]),
     ("openssl_sys", &["engine/src/tls/"]),
@@ -149,6 +153,7 @@ const NAMES: &[(&str, &[&str])] = &[
         &[
             "engine/src/lifecycle/",
             "engine/src/io/pump/",
+            "engine/src/rt/",
             "engine/src/observe/writer.rs",
             "engine/src/shard/start.rs",
         ],

@@ -20,6 +20,7 @@ pub use socket::Accepted;
 use super::{Close, Interest, Io};
 use crate::keys::ConnKey;
 use crate::observe::RequestIds;
+use crate::rt;
 use crate::settings::Address;
 use crate::shard::{Command, ListenerKind, Parts, Report, Shard, Start};
 use crate::snapshot::Snapshot;
@@ -31,6 +32,7 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use watch::Readiness;
 
@@ -106,12 +108,16 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
     let alarm = alarm::Alarm::new()?;
     let wake = Readiness::new(start.wake.into())?;
     let has_log = start.log.is_some();
+    let bell = sys::bell()?;
+    let rung = Readiness::new(bell.try_clone()?)?;
+    let rt = rt::Local::new(Arc::clone(&start.counters), move || sys::ring(&bell));
     let parts = Parts {
         snapshot: Rc::new(Snapshot::new(start.settings)),
         clock: Rc::clone(&clock),
         counters: start.counters,
         log: start.log,
         ids: RequestIds::from_entropy(),
+        rt,
     };
     let core = Rc::new_cyclic(|core| Core {
         shard: RefCell::new(Shard::new(
@@ -131,6 +137,7 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
         monoio::spawn(accept::accept(Rc::clone(&core), listener)?);
     }
     monoio::spawn(mailbox(Rc::clone(&core), wake, start.mailbox));
+    monoio::spawn(answer(Rc::clone(&core), rung));
     monoio::spawn(alarm::ring(Rc::clone(&core)));
     if has_log {
         core.alarm.every(LOG_FLUSH);
@@ -177,6 +184,15 @@ async fn mailbox(core: Rc<Core>, wake: Readiness, commands: crossbeam_channel::R
         if core.phase.get() == Phase::Stopped {
             return;
         }
+    }
+}
+
+/// Runs what was woken outside of the shard's turns.
+async fn answer(core: Rc<Core>, rung: Readiness) {
+    while core.phase.get() != Phase::Stopped {
+        rung.readable().await;
+        sys::drain(rung.fd());
+        core.turn(None, |shard, now| shard.on_rung(now));
     }
 }
 

@@ -6,7 +6,7 @@ use ringway_proto::chunk::SendQueue;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Receives what is there, without waiting, whatever mode the descriptor is in.
@@ -154,6 +154,23 @@ pub(super) fn drain(fd: RawFd) -> bool {
             _ => return true,
         }
     }
+}
+
+/// A counter that is readable when somebody rang it, from whatever thread.
+pub(super) fn bell() -> io::Result<OwnedFd> {
+    // SAFETY: takes no memory; on success the descriptor is new and ours alone.
+    match unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: see above.
+        fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    }
+}
+
+/// Makes a [`bell`] readable.
+pub(super) fn ring(bell: &OwnedFd) {
+    let once = 1_u64.to_ne_bytes();
+    // SAFETY: `once` is valid for reads of its length. A counter that is full is readable already.
+    unsafe { libc::write(bell.as_raw_fd(), once.as_ptr().cast(), once.len()) };
 }
 
 /// A timer that is readable when it has gone off.

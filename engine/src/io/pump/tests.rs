@@ -8,7 +8,6 @@ use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
