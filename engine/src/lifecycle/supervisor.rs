@@ -39,6 +39,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Supervisor {
     clock: Clock,
+    started: Instant,
     phase: Phase,
     shards: Vec<Shard>,
     launcher: Launcher,
@@ -88,8 +89,8 @@ impl Supervisor {
         let settings = Arc::new(settings);
         let launcher = Launcher { program, settings, log, reports: to_reports, requests: to_requests };
         let (bound, files) = (listening.bound, listening.files);
-        let supervisor =
-            Self { clock, phase: Phase::Running, shards, launcher, bound, files, requests, reports };
+        let (started, phase) = (clock.now(), Phase::Running);
+        let supervisor = Self { clock, started, phase, shards, launcher, bound, files, requests, reports };
         supervisor.start_shards()
     }
 
@@ -327,7 +328,7 @@ impl Supervisor {
                 Phase::Draining { .. } => "draining",
                 Phase::Stopping { .. } => "stopping",
             },
-            uptime: self.clock.now() - Instant::ZERO,
+            uptime: self.clock.now() - self.started,
             bound: self.bound.clone(),
             shards: shards.collect(),
             counters,

@@ -17,7 +17,8 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-/// A point on the engine's monotonic axis, in nanoseconds since its [`Clock`] was made.
+/// A point on the engine's monotonic axis, in nanoseconds since the first [`Clock`] of the process was made, or since
+/// the manual one was.
 ///
 /// All arithmetic saturates: "never" is [`Instant::FAR_FUTURE`] and stays so whatever is added to it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
