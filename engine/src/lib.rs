@@ -15,6 +15,7 @@ pub mod io;
 pub mod keys;
 pub mod lifecycle;
 pub mod limits;
+pub mod meter;
 pub mod observe;
 pub mod phase;
 pub mod route;
