@@ -9,6 +9,7 @@
     )
 )]
 
+pub mod coding;
 pub mod conn;
 pub mod exchange;
 pub mod io;

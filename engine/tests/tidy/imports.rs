@@ -37,6 +37,7 @@ const ROWS: &[Row] = &[
     row("engine::observe", &["engine::settings", "engine::time"]),
     row("engine::rt", &["engine::keys", "engine::limits", "engine::observe", "engine::time"]),
     row("engine::route", &["engine::settings", "engine::observe", "proto::message"]),
+    row("engine::coding", &["proto::message", "proto::chunk", "proto::rules"]),
     row("engine::phase", &["engine::settings", "engine::observe", "proto::message", "proto::chunk"]),
     row(
         "engine::snapshot",
@@ -181,6 +182,9 @@ const NAMES: &[(&str, &[&str])] = &[
     // What is not what this project exists for is a crate, named in one place.
     ("kdl", &["bin/src/config/"]),
     ("lexopt", &["bin/src/cli/"]),
+    ("brotli", &["engine/src/coding/"]),
+    ("zlib_rs", &["engine/src/coding/"]),
+    ("zstd_safe", &["engine/src/coding/"]),
 ];
 
 /// What the protocols must not know: no clock, no thread, no socket, no file, no runtime.
