@@ -154,6 +154,13 @@ impl<V, T> Slab<V, T> {
         self.len == 0
     }
 
+    /// The key of what lives at this place.
+    #[inline]
+    pub fn key_at(&self, index: usize) -> Option<Key<T>> {
+        let place = self.places.get(index).filter(|place| place.value.is_some())?;
+        Some(Key { index: index as u32, generation: place.generation, tag: PhantomData })
+    }
+
     /// The keys of all that live.
     pub fn keys(&self) -> Vec<Key<T>> {
         let live = self.places.iter().enumerate().filter(|(_, place)| place.value.is_some());

@@ -11,6 +11,7 @@
 
 pub mod coding;
 pub mod conn;
+pub mod error;
 pub mod exchange;
 pub mod io;
 pub mod keys;
@@ -21,8 +22,10 @@ pub mod observe;
 pub mod phase;
 pub mod route;
 pub mod rt;
+pub mod service;
 pub mod settings;
 pub mod shard;
+pub mod site;
 pub mod snapshot;
 pub mod time;
 pub mod upstream;

@@ -40,6 +40,8 @@ pub const LAST_REQUEST_UNWATCHED: Duration = Duration::from_millis(50);
 /// Bytes of an unread request body that are read and dropped after an early answer, so that the connection can
 /// be used again or the client at least sees the answer.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
+/// Attempts of one exchange, whatever its hooks allow.
+pub const ATTEMPTS_MAX: u32 = 16;
 /// Proxies of the default name in `Via` that a request may have passed: a chain of ringways nobody gave a name.
 pub const DEFAULT_NAME_PASSES_MAX: usize = 4;
 /// Interim (1xx) responses relayed for one request.

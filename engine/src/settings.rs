@@ -76,6 +76,8 @@ pub struct Cluster {
     pub keepalive: KeepAlive,
     /// How many further attempts an exchange may have after the first.
     pub retries_max: u32,
+    /// How its sockets are made.
+    pub socket: SocketOptions,
 }
 
 /// One address of a cluster.
@@ -96,6 +98,35 @@ pub struct UpstreamTimeouts {
     pub first_byte: Duration,
     /// Between two receives of a response, its head included.
     pub between_bytes: Duration,
+}
+
+/// How the sockets of upstream connections are made. Nothing is asked of the kernel that is not said here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SocketOptions {
+    /// The source address; its port is the kernel's choice where it is 0. Of another family than the endpoint it makes
+    /// connecting fail. No effect on Unix-domain sockets, as all of these.
+    pub bind: Option<SocketAddr>,
+    /// Probes on connections that are silent.
+    pub keepalive: Option<TcpKeepAlive>,
+    /// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+    /// `SO_RCVBUF`, in bytes.
+    pub receive_buffer: Option<usize>,
+    /// The differentiated services code point, 0 to 63 (RFC 2474).
+    pub dscp: Option<u8>,
+    /// Sends the request along with the connection's first segment where the kernel has a cookie (RFC 7413).
+    pub fast_open: bool,
+}
+
+/// `SO_KEEPALIVE` and its times, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TcpKeepAlive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Between probes.
+    pub interval: Duration,
+    /// Probes without an answer that end the connection.
+    pub count: u32,
 }
 
 /// What happens to upstream connections between requests. The bounds hold per shard.
@@ -217,6 +248,8 @@ pub struct Limits {
     pub replay_bytes: usize,
     /// How long we wait for the origin's answer to `Expect: 100-continue` before we answer 100 ourselves.
     pub expect_timeout: Duration,
+    /// How long one hook of an exchange may wait; then the exchange fails with `hook_timeout`.
+    pub hook_timeout: Duration,
 }
 
 /// The access log.
@@ -308,6 +341,7 @@ impl Default for Limits {
             connections: 100_000,
             replay_bytes: 64 * 1024,
             expect_timeout: Duration::from_secs(1),
+            hook_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -337,6 +371,7 @@ impl Cluster {
             timeouts: UpstreamTimeouts::default(),
             keepalive: KeepAlive::default(),
             retries_max: 2,
+            socket: SocketOptions::default(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A configuration as one shard uses it: built once, never changed, replaced as a whole.
 
 use crate::limits::{DEFAULT_NAME_PASSES_MAX, INTERIM_RESPONSES_MAX};
-use crate::route::{RouteIndex, Table};
-use crate::settings::{self, Settings};
+use crate::phase::{LinkPool, Rooms};
+use crate::service::Services;
+use crate::settings::Settings;
+use crate::site::Sites;
 use ringway_proto::h1::CodecLimits;
 use ringway_proto::h1::head::HeadLimits;
 use ringway_proto::rules::forwarded::Via;
@@ -14,8 +16,6 @@ use std::sync::Arc;
 pub struct Snapshot {
     /// What it was built from.
     pub settings: Arc<Settings>,
-    /// Which route takes a request.
-    pub table: Table,
     /// Bounds of the client side's codecs.
     pub server_limits: Rc<CodecLimits>,
     /// Bounds of the origin side's codecs.
@@ -24,51 +24,25 @@ pub struct Snapshot {
     pub via: Via,
     /// How often a request may have passed a proxy of that name before it is a loop.
     pub passes_max: usize,
-    sites: Vec<Vec<Route>>,
-}
-
-/// One route with its words turned into indices.
-#[derive(Debug)]
-pub struct Route {
-    /// What it does.
-    pub action: Action,
-    /// Changes to requests.
-    pub request_edits: Vec<settings::FieldEdit>,
-    /// Changes to responses.
-    pub response_edits: Vec<settings::FieldEdit>,
-    /// Upgrades that may pass.
-    pub upgrades: Vec<Box<[u8]>>,
-}
-
-/// What a route does.
-#[derive(Debug)]
-pub enum Action {
-    /// Forward to the cluster with this index.
-    Proxy {
-        /// Index of the cluster.
-        cluster: usize,
-    },
-    /// Answer with a `Location`.
-    Redirect {
-        /// The status.
-        status: u16,
-        /// The value of `Location`.
-        location: Box<[u8]>,
-    },
-    /// Answer with a fixed body.
-    Respond {
-        /// The status.
-        status: u16,
-        /// The content.
-        body: Rc<[u8]>,
-        /// The value of `Content-Type`.
-        content_type: Box<[u8]>,
-    },
+    /// Upgrades that may pass where nobody says otherwise.
+    pub upgrades: Rc<[Box<[u8]>]>,
+    /// Who takes part in the exchanges of each listener, in order.
+    members: Vec<Vec<Rc<LinkPool>>>,
 }
 
 impl Snapshot {
-    /// Works out `settings`, which were checked.
+    /// Works out `settings`, which were checked: every listener serves their sites.
     pub fn new(settings: Arc<Settings>) -> Self {
+        Self::with(settings, &Services::default())
+    }
+
+    /// Works out `settings`, which were checked. A listener for which there is no service serves the sites.
+    pub fn with(settings: Arc<Settings>, services: &Services) -> Self {
+        let rooms = Rooms::new();
+        let sites = LinkPool::of_proxy(Rc::new(Sites::new(&settings)), &rooms);
+        let members =
+            |listener| services.members(listener, &rooms).unwrap_or_else(|| vec![Rc::clone(&sites)]);
+        let members = (0..settings.listeners.len()).map(members).collect();
         let limits = &settings.limits;
         let head = |bytes| HeadLimits { bytes, fields: limits.fields_max, target: limits.target_bytes };
         let server = CodecLimits {
@@ -84,66 +58,33 @@ impl Snapshot {
         let via = Via::new(settings.forwarding.via.as_deref().unwrap_or("ringway"))
             .or_else(|_| Via::new("ringway"))
             .expect("a token");
-        let sites = settings
-            .sites
-            .iter()
-            .map(|site| site.routes.iter().map(|route| Route::new(route, &settings.clusters)).collect());
         Self {
-            table: Table::new(&settings.sites),
             server_limits: Rc::new(server),
             client_limits: Rc::new(client),
             via,
             // A name that somebody chose is this proxy's own. The default one is every ringway's: a chain of them
             // is no loop, but an endless one still ends.
             passes_max: if settings.forwarding.via.is_some() { 1 } else { DEFAULT_NAME_PASSES_MAX },
-            sites: sites.collect(),
+            upgrades: Rc::new([ringway_proto::rules::upgrade::WEBSOCKET.into()]),
+            members,
             settings,
         }
     }
 
-    /// The route at `index`.
+    /// Who takes part in the exchanges of this listener.
     #[inline]
-    pub fn route(&self, index: RouteIndex) -> &Route {
-        &self.sites[index.site][index.route]
+    pub fn members(&self, listener: usize) -> &[Rc<LinkPool>] {
+        &self.members[listener]
+    }
+
+    /// The index of the cluster of this name.
+    pub fn cluster_index(&self, name: &str) -> Option<usize> {
+        self.settings.clusters.iter().position(|cluster| cluster.name == name)
     }
 
     /// The index of the cluster that raw connections of a TCP listener go to.
     pub fn tcp_cluster(&self, listener: usize) -> usize {
-        cluster_index(&self.settings.clusters, &self.settings.tcp[listener].cluster)
+        let found = self.cluster_index(&self.settings.tcp[listener].cluster);
+        found.expect("Settings::check found every name")
     }
-}
-
-impl Route {
-    fn new(route: &settings::Route, clusters: &[settings::Cluster]) -> Self {
-        let action = match &route.action {
-            settings::RouteAction::Proxy { cluster } => {
-                Action::Proxy { cluster: cluster_index(clusters, cluster) }
-            }
-            settings::RouteAction::Redirect { status, location } => {
-                Action::Redirect { status: *status, location: location.as_bytes().into() }
-            }
-            settings::RouteAction::Respond { status, body, content_type } => Action::Respond {
-                status: *status,
-                body: body.as_bytes().into(),
-                content_type: content_type
-                    .as_deref()
-                    .unwrap_or("text/plain; charset=utf-8")
-                    .as_bytes()
-                    .into(),
-            },
-        };
-        let websocket = ringway_proto::rules::upgrade::WEBSOCKET.into();
-        let more = route.upgrades.iter().map(|token| token.as_bytes().into());
-        Self {
-            action,
-            request_edits: route.request_fields.clone(),
-            response_edits: route.response_fields.clone(),
-            upgrades: std::iter::once(websocket).chain(more).collect(),
-        }
-    }
-}
-
-fn cluster_index(clusters: &[settings::Cluster], name: &str) -> usize {
-    let found = clusters.iter().position(|cluster| cluster.name == name);
-    found.expect("Settings::check found every name")
 }

@@ -4,7 +4,7 @@
 
 use ringway_engine::io::{Close, Interest, Io};
 use ringway_engine::keys::ConnKey;
-use ringway_engine::settings::Address;
+use ringway_engine::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
 use std::io;
 
@@ -51,7 +51,7 @@ impl Io for Wire {
         self.open(conn);
     }
 
-    fn dial(&mut self, conn: ConnKey, _address: &Address) -> io::Result<()> {
+    fn dial(&mut self, conn: ConnKey, _: &Address, _: &SocketOptions) -> io::Result<()> {
         self.open(conn);
         self.dialed = Some(conn);
         Ok(())

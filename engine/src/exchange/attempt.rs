@@ -1,9 +1,16 @@
 //! Getting an origin's connection, and trying again where that is safe.
 
-use super::state::{Half, Relay, State};
+use super::state::{Relay, State};
 use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
-use crate::upstream::EndpointId;
+use crate::error::Error;
+use crate::limits::ATTEMPTS_MAX;
+use crate::phase::peer::Target;
+use crate::phase::{self, Answer, Peer, Phase};
+use crate::settings::UpstreamTimeouts;
+use crate::upstream::{EndpointId, Place};
 use ringway_proto::message::RequestHead;
+use std::borrow::Cow;
+use std::rc::Rc;
 
 /// Where an upstream connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,100 +31,225 @@ pub enum Source {
     Dial,
 }
 
+/// What an attempt is made at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// An endpoint of the cluster with this index.
+    Cluster(usize),
+    /// A place that a hook chose.
+    Place(Box<Place>),
+}
+
 /// An upstream connection that is ready for the exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Connected<'a> {
-    /// Where it leads.
-    pub endpoint: EndpointId,
     /// The endpoint's address as text.
-    pub text: &'a str,
+    pub text: &'a Rc<str>,
     /// Where it came from.
     pub provenance: Provenance,
 }
 
 impl Exchange {
+    /// Lets hooks choose where the request goes next.
+    pub(super) fn select(&mut self, source: Source, env: &mut Env<'_>) {
+        self.source = source;
+        self.state = State::Deciding;
+        self.enter(Phase::Select, env);
+    }
+
+    pub(super) fn after_select(&mut self, answer: Answer, env: &mut Env<'_>) {
+        if let Answer::Fail(error) = answer {
+            return self.fail_with(error, env);
+        }
+        let Some(peer) = self.visit.as_mut().and_then(|visit| visit.peer.take()) else {
+            return self.fail(Outcome::Internal, env);
+        };
+        if let Err(mistake) = self.aim_at(peer) {
+            return self.fail_with(Error::new(Outcome::PeerInvalid).context(mistake), env);
+        }
+        // What a hook changed in the request, or in what was sent before, is to be seen in the next attempt.
+        let is_due = self.session_mut().attempts == 0 || self.asked.has(Phase::UpstreamRequest);
+        if is_due && let Err(refusal) = self.prepare_upstream_request() {
+            return self.refuse(refusal, env);
+        }
+        self.attempt(self.source, env);
+    }
+
+    /// Takes over what a hook chose.
+    fn aim_at(&mut self, peer: Peer) -> Result<(), Cow<'static, str>> {
+        if let Some(mistake) = peer.mistake() {
+            return Err(mistake.into());
+        }
+        let settings = &self.snapshot.settings;
+        let (goal, timeouts, retries_max) = match peer.target {
+            Target::Cluster(index) if index < settings.clusters.len() => {
+                let cluster = &settings.clusters[index];
+                (Goal::Cluster(index), cluster.timeouts, cluster.retries_max)
+            }
+            Target::Cluster(index) => return Err(format!("there is no cluster {index}").into()),
+            Target::Named(name) => {
+                let index = self.snapshot.cluster_index(&name);
+                let index = index.ok_or_else(|| format!("there is no cluster \"{name}\""))?;
+                let cluster = &settings.clusters[index];
+                (Goal::Cluster(index), cluster.timeouts, cluster.retries_max)
+            }
+            Target::Address(place) => (Goal::Place(place), UpstreamTimeouts::default(), 0),
+        };
+        if goal != self.goal {
+            // What was tried of another goal says nothing of this one.
+            self.tried.clear();
+            self.endpoint = None;
+            self.goal = goal;
+        }
+        self.retries_max = retries_max;
+        self.timeouts = None;
+        if let Some(options) = peer.options {
+            self.timeouts = Some(options.timeouts(timeouts));
+            self.retries_max = options.retries.unwrap_or(retries_max);
+            if options.is_fresh {
+                self.source = Source::Dial;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a connection.
-    pub(super) fn open(&mut self, cluster: usize, source: Source, env: &mut Env<'_>) {
-        self.attempts += 1;
+    pub(super) fn attempt(&mut self, source: Source, env: &mut Env<'_>) {
         if let Some(before) = self.endpoint.take() {
             self.tried.push(before.endpoint);
         }
-        self.facts.times.attempted = Some(env.now);
-        self.facts.times.connected = None;
-        self.state = State::Attempting { cluster, source, since: env.now };
-        env.actions.push_back(Action::Open { cluster, source });
+        self.source = source;
+        let session = self.session_mut();
+        session.attempts += 1;
+        session.facts.times.attempted = Some(env.now);
+        session.facts.times.connected = None;
+        self.state = State::Attempting { since: env.now };
+        env.actions.push_back(Action::Open { source });
     }
 
     /// The shard chose an endpoint and is getting a connection to it.
-    pub fn on_selected(&mut self, endpoint: EndpointId) {
+    pub fn on_selected(&mut self, endpoint: EndpointId, text: &Rc<str>) {
         self.endpoint = Some(endpoint);
+        self.session_mut().endpoint = Some(Rc::clone(text));
     }
 
     /// The connection that was asked for is ready: the request goes out, with what was sent before if this is
     /// not the first attempt.
     pub fn on_connected(&mut self, connected: Connected<'_>, env: &mut Env<'_>) {
         let State::Attempting { .. } = self.state else { return };
-        self.facts.times.connected = Some(env.now);
-        if self.request.is_none() {
+        self.session_mut().facts.times.connected = Some(env.now);
+        if self.request().is_none() {
             return self.begin_tunnel(env);
         }
-        self.complete_host(connected.text);
-        if let Some(head) = &self.request {
-            env.outlets.forward(head);
+        self.is_reused = connected.provenance == Provenance::Reused;
+        if self.asked.has(Phase::Connected) {
+            let is_reused = self.is_reused;
+            let visit = self.visit.as_mut().expect("no hook waits");
+            visit.connected = Some(phase::Connected { endpoint: Rc::clone(connected.text), is_reused });
         }
-        let request = self.send_again(env);
-        if !self.may_be_sent_again(connected.provenance) {
-            self.replay = Replay::Lost;
-        }
-        self.state = State::Relaying(Relay { request, is_response_begun: false });
+        self.enter(Phase::Connected, env);
     }
 
-    /// Sends what an earlier attempt sent, and says whether that was the whole request.
-    fn send_again(&self, env: &mut Env<'_>) -> Half {
-        let Replay::Kept { content, trailers, is_ended } = &self.replay else { return Half::Open };
+    pub(super) fn after_connected(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Continue | Answer::Respond(_) => self.enter(Phase::UpstreamRequest, env),
+        }
+    }
+
+    pub(super) fn after_upstream_request(&mut self, answer: Answer, env: &mut Env<'_>) {
+        if let Answer::Fail(error) = answer {
+            return self.fail_with(error, env);
+        }
+        self.complete_host();
+        if let Some(head) = self.upstream_request_mut() {
+            env.outlets.forward(head);
+        }
+        self.send_again(env);
+        if !self.may_be_sent_again() && !self.asked.has(Phase::Retry) {
+            self.replay = Replay::Lost;
+        }
+        self.state = State::Relaying(Relay { is_response_begun: false, is_switching: false });
+    }
+
+    /// Sends what an earlier attempt sent.
+    fn send_again(&self, env: &mut Env<'_>) {
+        let Replay::Kept { content, trailers, is_ended } = &self.replay else { return };
         for chunk in content.chunks(env.pool) {
             env.outlets.send(Side::Upstream, Part::Data(chunk));
         }
-        if !is_ended {
-            return Half::Open;
+        if *is_ended {
+            if let Some(trailers) = trailers {
+                env.outlets.send(Side::Upstream, Part::Trailers(trailers.clone()));
+            }
+            env.outlets.send(Side::Upstream, Part::End);
         }
-        if let Some(trailers) = trailers {
-            env.outlets.send(Side::Upstream, Part::Trailers(trailers.clone()));
-        }
-        env.outlets.send(Side::Upstream, Part::End);
-        Half::Ended
     }
 
     /// The connection that was asked for cannot be had.
     pub fn on_connect_failed(&mut self, outcome: Outcome, env: &mut Env<'_>) {
-        let State::Attempting { cluster, source, .. } = self.state else { return };
+        let State::Attempting { .. } = self.state else { return };
+        self.note_error(outcome);
         // Nothing was sent: every request may go elsewhere.
-        if outcome != Outcome::NoEndpoint && self.has_attempts_left(cluster) && self.replay.is_kept() {
-            self.open(cluster, source, env);
-        } else {
-            self.answer(outcome, env);
+        let may_retry = outcome != Outcome::NoEndpoint && self.has_attempts_left();
+        if self.asked.has(Phase::ConnectFailed) {
+            self.state = State::Failing { outcome, may_retry };
+            return self.enter(Phase::ConnectFailed, env);
         }
+        self.try_or_answer(outcome, may_retry, self.source, env);
     }
 
-    /// A pooled connection that dies before the first response byte most likely idled out at the origin, so a
-    /// request that is safe to repeat is tried again (RFC 9110 section 9.2.2).
-    pub(super) fn try_again(&mut self, env: &mut Env<'_>) -> bool {
-        let (State::Relaying(_), Some(endpoint)) = (&self.state, self.endpoint) else { return false };
-        if !self.replay.is_kept() || !self.has_attempts_left(endpoint.cluster) {
-            return false;
-        }
+    pub(super) fn after_connect_failed(&mut self, env: &mut Env<'_>) {
+        let State::Failing { outcome, may_retry } = self.state else { return };
+        let may_retry = self.said_retry().unwrap_or(may_retry);
+        self.try_or_answer(outcome, may_retry, self.source, env);
+    }
+
+    /// The connection failed before an answer began. A pooled one that dies before the first response byte most likely
+    /// idled out at the origin, so a request that is safe to repeat is tried again (RFC 9110 section 9.2.2).
+    pub(super) fn fail_attempt(&mut self, outcome: Outcome, is_unanswered: bool, env: &mut Env<'_>) {
         env.actions.push_back(Action::Abandon);
-        self.open(endpoint.cluster, Source::Dial, env);
-        true
+        self.note_error(outcome);
+        let may_retry = is_unanswered && self.may_be_sent_again() && self.has_attempts_left();
+        if self.asked.has(Phase::Retry) {
+            self.state = State::Failing { outcome, may_retry };
+            return self.enter(Phase::Retry, env);
+        }
+        self.try_or_answer(outcome, may_retry, Source::Dial, env);
     }
 
-    /// Whether another attempt may follow one on such a connection. If not, nothing is kept for it.
-    fn may_be_sent_again(&self, provenance: Provenance) -> bool {
-        let is_repeatable = |head: &RequestHead| head.method.is_idempotent() && head.upgrade.is_none();
-        provenance == Provenance::Reused && self.request.as_ref().is_some_and(is_repeatable)
+    pub(super) fn after_retry(&mut self, env: &mut Env<'_>) {
+        let State::Failing { outcome, may_retry } = self.state else { return };
+        let may_retry = self.said_retry().unwrap_or(may_retry);
+        self.try_or_answer(outcome, may_retry, Source::Dial, env);
     }
 
-    fn has_attempts_left(&self, cluster: usize) -> bool {
-        self.attempts <= self.snapshot.settings.clusters[cluster].retries_max
+    /// What a hook said about another attempt, as far as it can be had.
+    fn said_retry(&mut self) -> Option<bool> {
+        let said = self.visit.as_ref()?.error.as_ref()?.retry()?;
+        Some(said && self.session_mut().attempts < ATTEMPTS_MAX)
+    }
+
+    fn try_or_answer(&mut self, outcome: Outcome, may_retry: bool, source: Source, env: &mut Env<'_>) {
+        if !may_retry || !self.replay.is_kept() {
+            return self.answer(outcome, env);
+        }
+        if let Some(visit) = &mut self.visit {
+            visit.error = None;
+        }
+        match self.request() {
+            Some(_) => self.select(source, env),
+            None => self.attempt(source, env),
+        }
+    }
+
+    /// Whether another attempt may follow this one without anybody's word. If not, nothing is kept for it.
+    fn may_be_sent_again(&mut self) -> bool {
+        let is_repeatable = |head: &mut RequestHead| head.method.is_idempotent() && head.upgrade.is_none();
+        self.is_reused && self.upstream_request_mut().is_some_and(is_repeatable)
+    }
+
+    fn has_attempts_left(&mut self) -> bool {
+        self.session_mut().attempts <= self.retries_max.min(ATTEMPTS_MAX)
     }
 }

@@ -4,28 +4,36 @@
 //! the same relay serves every pair of versions. Everything that can happen to it is an `on_*` method, and
 //! each method's `match` over [`State`] says what it means there.
 //!
-//! Read [`state`], then [`request`] (what happens before an origin is chosen), [`attempt`] (getting an origin's
-//! connection and trying again), [`response`] (the way back), [`local`] (answers of our own), [`tunnel`], and
-//! [`outcome`] (every way it can end).
+//! At its phases somebody else's hooks take part, which may wait: then the exchange is parked, takes no part of a
+//! message, and goes on where it was once it is woken. What comes behind a phase is a function `after_...`.
+//!
+//! Read [`state`], then [`hooks`] (how a phase is visited), [`request`] (what happens before an origin is chosen),
+//! [`attempt`] (getting an origin's connection and trying again), [`response`] (the way back), [`local`] (answers of
+//! our own), [`tunnel`], and [`crate::error::outcome`] (every way it can end).
 
 mod attempt;
-mod facts;
+mod hooks;
 mod local;
-pub mod outcome;
 mod replay;
 mod request;
 mod response;
 mod state;
 mod tunnel;
 
-pub use attempt::{Connected, Provenance, Source};
-pub use facts::{Downstream, Facts, Id, Times, Traffic};
-pub use outcome::{Fault, Outcome};
+pub use crate::error::{Fault, Outcome};
+pub use crate::phase::facts::{Downstream, Facts, Id, Times, Traffic};
+pub use attempt::{Connected, Goal, Provenance, Source};
+pub use hooks::Spare;
 pub use request::Refusal;
 
+use crate::error::Error;
+use crate::phase::chain::Link;
+use crate::phase::{ContentUse, Phases, Session, Visit};
+use crate::settings::UpstreamTimeouts;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::upstream::EndpointId;
+use hooks::Parked;
 use replay::Replay;
 use ringway_proto::chunk::Pool;
 use ringway_proto::message::{Line, Part, RefusedRequest, RequestHead, Reset, ResponseHead};
@@ -33,6 +41,7 @@ use ringway_proto::rules::Rule;
 use state::{Half, State};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::task::Waker;
 
 /// Towards the client or towards the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +66,9 @@ pub trait Outlets {
 /// What an exchange wants its shard to do once it has returned, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Get a connection to an endpoint of this cluster, then call [`Exchange::on_connected`] or
+    /// Get a connection to [`Exchange::goal`], then call [`Exchange::on_connected`] or
     /// [`Exchange::on_connect_failed`].
     Open {
-        /// Index of the cluster.
-        cluster: usize,
         /// Which connections will do.
         source: Source,
     },
@@ -89,6 +96,10 @@ pub struct Env<'a> {
     pub outlets: &'a mut dyn Outlets,
     /// What it wants done.
     pub actions: &'a mut VecDeque<Action>,
+    /// Wakes it when a hook of it waits.
+    pub waker: &'a Waker,
+    /// Whether its shard finishes what runs.
+    pub is_draining: bool,
 }
 
 /// Time-outs that a shard tells its exchanges about.
@@ -112,6 +123,8 @@ pub enum Timeout {
     Linger,
     /// No byte moves in a tunnel.
     TunnelIdle,
+    /// A hook does not answer.
+    Hook,
 }
 
 /// One request and its response.
@@ -119,22 +132,45 @@ pub enum Timeout {
 pub struct Exchange {
     state: State,
     snapshot: Rc<Snapshot>,
-    request: Option<RequestHead>,
+    /// What hooks may touch; one that runs has it.
+    visit: Option<Box<Visit>>,
+    /// Whose hooks take part, in order.
+    chain: Vec<Link>,
+    /// What anybody of the chain asked for.
+    asked: Phases,
+    /// The hook that waits.
+    parked: Option<Parked>,
+    /// The member of the chain whose hook ran last; looked at only after a panic.
+    ran: usize,
+    /// When it began; also to be known while a hook has the rest.
+    begun: Instant,
     /// What was read of a request that is none.
     refused: Option<Box<RefusedRequest>>,
-    route: Option<crate::route::RouteIndex>,
     rule: Option<Rule>,
     /// The client named no host, and the endpoint's stands in its place.
     is_host_ours: bool,
+    /// A hook of the response's head failed, and is not asked about what says so.
+    is_bare: bool,
+    /// Whether all of the request was taken.
+    request: Half,
+    /// Which connections this attempt may use.
+    source: Source,
+    /// Whether the connection of this attempt was used before.
+    is_reused: bool,
     expect: state::Expect,
+    /// What hooks do with the request's content, settled when its head is made.
+    request_use: ContentUse,
+    /// What hooks do with the response's content, settled when its head is sent.
+    response_use: ContentUse,
     replay: Replay,
+    goal: Goal,
+    /// Time-outs of this attempt, where a hook chose others than its endpoint's.
+    timeouts: Option<UpstreamTimeouts>,
+    /// Further attempts that may follow by themselves.
+    retries_max: u32,
     /// Endpoints of the cluster that were tried.
     tried: Vec<usize>,
     endpoint: Option<EndpointId>,
-    attempts: u32,
-    /// Status of the final response, once it was sent.
-    status: Option<u16>,
-    facts: Facts,
 }
 
 impl Exchange {
@@ -161,15 +197,18 @@ impl Exchange {
     #[inline]
     pub fn accepts(&self, side: Side) -> bool {
         match (&self.state, side) {
+            _ if self.parked.is_some() => false,
             (State::Relaying { .. } | State::Tunneling(_), _)
             | (State::Discarding { .. }, Side::Downstream) => true,
-            (State::Attempting { .. } | State::Discarding { .. }, _) => false,
+            (State::Attempting { .. } | State::Discarding { .. } | State::Deciding, _) => false,
+            (State::Failing { .. } | State::Answering(_), _) => false,
             (State::Flushing(_) | State::Finished(_), _) => false,
         }
     }
 
     /// The client's connection broke or was closed while the exchange was running.
     pub fn on_downstream_gone(&mut self, env: &mut Env<'_>) {
+        self.cancel_hook();
         match self.state {
             State::Finished(_) => {}
             // The answer is complete; only the rest of the request is missing. It may still be taken.
@@ -178,13 +217,22 @@ impl Exchange {
             State::Flushing(_) => self.finish(Outcome::DownstreamClosed),
             State::Tunneling(_) => self.cut(Outcome::TunnelClosed, env),
             // A client that only stopped sending still reads, and must not take what it has for the whole.
-            State::Attempting { .. } | State::Relaying { .. } => self.cut(Outcome::DownstreamClosed, env),
+            State::Deciding
+            | State::Attempting { .. }
+            | State::Relaying { .. }
+            | State::Failing { .. }
+            | State::Answering(_) => self.cut(Outcome::DownstreamClosed, env),
         }
     }
 
     /// A time-out passed.
     pub fn on_timeout(&mut self, timeout: Timeout, env: &mut Env<'_>) {
+        if timeout == Timeout::Hook {
+            return self.on_hook_timeout(env);
+        }
+        self.cancel_hook();
         match timeout {
+            Timeout::Hook => {}
             Timeout::Expect => self.answer_expectation(env),
             Timeout::Body => self.fail(Outcome::BodyTimeout, env),
             Timeout::DownstreamWrite => self.cut(Outcome::DownstreamWriteTimeout, env),
@@ -211,25 +259,35 @@ impl Exchange {
 
     /// The process stops now, or the exchange's code panicked: end it at once with this outcome.
     pub fn on_aborted(&mut self, outcome: Outcome, env: &mut Env<'_>) {
+        self.cancel_hook();
         self.cut(outcome, env);
     }
 
-    /// Its code panicked: 500 where no response has begun, else a cut.
+    /// Its code panicked, a hook's most likely: 500 where no response has begun, else a cut. The hooks of whoever
+    /// panicked are run no more.
     pub fn on_panicked(&mut self, env: &mut Env<'_>) {
-        if self.status.is_some() || matches!(self.state, State::Finished(_)) {
+        self.expel();
+        if self.has_answered() || self.visit.is_none() || matches!(self.state, State::Finished(_)) {
             return self.cut(Outcome::Panicked, env);
         }
         env.actions.push_back(Action::Abandon);
         env.outlets.set_last();
-        self.answer(Outcome::Panicked, env);
+        self.is_bare = true;
+        self.answer_plainly(Outcome::Panicked, env);
         if !matches!(self.state, State::Finished(_)) {
             self.state = State::Flushing(Outcome::Panicked);
         }
     }
 
-    /// The request head as it is to be forwarded.
+    /// The request as the client sent it, with what hooks changed; `None` of a raw connection, and while a hook waits.
+    #[inline]
     pub fn request(&self) -> Option<&RequestHead> {
-        self.request.as_ref()
+        self.visit.as_ref()?.session.request.as_ref()
+    }
+
+    /// Whether it relays a raw connection.
+    pub fn is_raw(&self) -> bool {
+        self.parked.is_none() && self.request().is_none()
     }
 
     /// What was read of the request, where it broke a rule that let no request become of it.
@@ -255,18 +313,24 @@ impl Exchange {
     /// Whether an answer is owed and the origin is the one to give it: a client that closes now has left. (A raw
     /// connection owes no answer: what came before its end is still relayed.)
     pub fn is_waiting_for_origin(&self) -> bool {
-        self.request.is_some() && matches!(self.state, State::Attempting { .. } | State::Relaying(_))
+        match self.state {
+            State::Deciding | State::Failing { .. } | State::Answering(_) => true,
+            State::Attempting { .. } | State::Relaying(_) => !self.is_raw(),
+            State::Discarding { .. } | State::Tunneling(_) | State::Flushing(_) | State::Finished(_) => false,
+        }
     }
 
     /// What it waits for, with the time from which a time-out counts where that is not a connection's activity.
     pub fn waits(&self) -> Waits {
         match &self.state {
-            State::Attempting { since, .. } => Waits::Connect { since: *since },
+            _ if self.parked.is_some() => Waits::Hook,
+            State::Deciding | State::Failing { .. } | State::Answering(_) => Waits::Hook,
+            State::Attempting { since } => Waits::Connect { since: *since },
             State::Relaying(relay) if relay.is_response_begun => {
-                Waits::Response { request_ended: relay.request == Half::Ended }
+                Waits::Response { request_ended: self.request == Half::Ended }
             }
-            State::Relaying(relay) => Waits::FirstByte {
-                request_ended: relay.request == Half::Ended,
+            State::Relaying(_) => Waits::FirstByte {
+                request_ended: self.request == Half::Ended,
                 expecting: self.expect == state::Expect::Forwarded,
             },
             State::Discarding { since, .. } => Waits::Discard { since: *since },
@@ -275,9 +339,21 @@ impl Exchange {
         }
     }
 
-    /// What was noted for log and metrics.
-    pub fn facts(&self) -> &Facts {
-        &self.facts
+    /// When it began.
+    #[inline]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// What was noted for log and metrics; not to be had while a hook waits.
+    #[inline]
+    pub fn session(&self) -> Option<&Session> {
+        self.visit.as_ref().map(|visit| &visit.session)
+    }
+
+    /// What went wrong last, where hooks were to know.
+    pub fn error(&self) -> Option<&Error> {
+        self.visit.as_ref()?.error.as_ref()
     }
 
     /// The rule that was broken, where one was.
@@ -287,12 +363,27 @@ impl Exchange {
 
     /// The final status that the client was sent.
     pub fn status(&self) -> Option<u16> {
-        self.status
+        self.session()?.status
     }
 
-    /// The endpoint of the last attempt.
-    pub fn endpoint(&self) -> Option<EndpointId> {
-        self.endpoint
+    /// What it wants to be connected to.
+    #[inline]
+    pub fn goal(&self) -> &Goal {
+        &self.goal
+    }
+
+    /// Time-outs of this attempt, where a hook chose others than its endpoint's.
+    #[inline]
+    pub fn timeouts(&self) -> Option<&UpstreamTimeouts> {
+        self.timeouts.as_ref()
+    }
+
+    /// The configured cluster of the last attempt.
+    pub fn cluster(&self) -> Option<usize> {
+        match self.goal {
+            Goal::Cluster(cluster) => self.endpoint.map(|_| cluster),
+            Goal::Place(_) => None,
+        }
     }
 
     /// Endpoints of the cluster that were tried before.
@@ -302,12 +393,27 @@ impl Exchange {
 
     /// Attempts so far.
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.session().map_or(0, |session| session.attempts)
     }
 
     /// The configuration it began with.
     pub fn snapshot(&self) -> &Rc<Snapshot> {
         &self.snapshot
+    }
+
+    /// The session, of which a hook that waits would have the only one.
+    #[inline]
+    fn session_mut(&mut self) -> &mut Session {
+        &mut self.visit.as_mut().expect("no hook waits").session
+    }
+
+    /// Whether a final response head was sent to the client.
+    fn has_answered(&self) -> bool {
+        match &self.state {
+            State::Relaying(relay) => relay.is_response_begun,
+            State::Deciding | State::Attempting { .. } | State::Failing { .. } | State::Answering(_) => false,
+            _ => self.status().is_some(),
+        }
     }
 
     fn finish(&mut self, outcome: Outcome) {
@@ -319,6 +425,8 @@ impl Exchange {
 /// What an exchange waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waits {
+    /// A hook.
+    Hook,
     /// An upstream connection.
     Connect {
         /// Since when.

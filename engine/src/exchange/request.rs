@@ -1,15 +1,18 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
-use super::state::{Expect, Half, Relay, State};
-use super::{Downstream, Env, Exchange, Facts, Id, Outcome, Replay, Side, Source, Times, Traffic};
+use super::hooks::Spare;
+use super::state::{Expect, Half, State};
+use super::{Downstream, Env, Exchange, Facts, Goal, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
-use crate::phase::fields::apply;
-use crate::route::NoRoute;
-use crate::snapshot;
+use crate::phase::{Answer, ContentUse, LinkPool, Phase, Phases, Session};
+use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm};
+use ringway_proto::message::{
+    Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm,
+};
 use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, max_forwards, upgrade};
+use std::any::Any;
 use std::rc::Rc;
 
 impl Exchange {
@@ -19,41 +22,78 @@ impl Exchange {
         downstream: Rc<Downstream>,
         number: u64,
         id: Id,
-        snapshot: &Rc<snapshot::Snapshot>,
+        snapshot: &Rc<Snapshot>,
+        spare: Option<Spare>,
         now: Instant,
     ) -> Self {
         let times = Times { begun: now, connected: None, attempted: None, first_byte: None };
+        let facts = Facts { downstream, number, id, host: Chunk::EMPTY, times, traffic: Traffic::default() };
+        let session = Session::new(facts, Rc::clone(&snapshot.upgrades));
+        let (visit, chain) = Spare::renewed(spare, session).into_parts();
         Self {
             state: State::Flushing(Outcome::Internal),
             snapshot: Rc::clone(snapshot),
-            request: None,
+            visit: Some(visit),
+            chain,
+            asked: Phases::NONE,
+            parked: None,
+            ran: 0,
+            begun: now,
             refused: None,
-            route: None,
             rule: None,
+            is_host_ours: false,
+            is_bare: false,
+            request: Half::Open,
+            source: Source::Any,
+            is_reused: false,
             expect: Expect::Nothing,
             replay: Replay::new(),
+            request_use: ContentUse::Skip,
+            response_use: ContentUse::Skip,
+            goal: Goal::Cluster(0),
+            timeouts: None,
+            retries_max: 0,
             tried: Vec::new(),
             endpoint: None,
-            attempts: 0,
-            status: None,
-            is_host_ours: false,
-            facts: Facts { downstream, number, id, host: Chunk::EMPTY, times, traffic: Traffic::default() },
         }
     }
 
-    /// A client's request head came: runs the phases up to the choice of an origin.
-    pub fn on_request(&mut self, head: RequestHead, env: &mut Env<'_>) {
-        self.facts.host = head.authority_chunk();
-        self.request = Some(head);
-        if let Err(refusal) = self.run_request_phases(env) {
-            self.refuse(refusal, env);
+    /// A client's request head came, for what `members` say: runs the phases up to the choice of an origin.
+    /// `connection` is what the client's connection kept of earlier requests.
+    pub fn on_request(
+        &mut self,
+        head: RequestHead,
+        members: &[Rc<LinkPool>],
+        connection: Option<Box<dyn Any>>,
+        env: &mut Env<'_>,
+    ) {
+        let session = self.session_mut();
+        session.facts.host = head.authority_chunk();
+        session.is_draining = env.is_draining;
+        session.connection = connection;
+        let (method, passes) = (head.method, &head.fields);
+        let passes = self.snapshot.via.passes(passes);
+        self.session_mut().request = Some(head);
+        for member in members {
+            let link = member.take();
+            self.asked = self.asked.union(link.asked);
+            self.chain.push(link);
         }
+        self.state = State::Deciding;
+        if method == Method::Connect {
+            return self.fail(Outcome::MethodRefused, env);
+        }
+        if passes >= self.snapshot.passes_max {
+            return self.fail(Outcome::LoopDetected, env);
+        }
+        self.enter(Phase::EarlyRequest, env);
     }
 
     /// What came is no request, or not in time: the exchange only answers and ends the connection. `refused` is what
     /// was read.
     pub fn on_refused(&mut self, refusal: Refusal, refused: Option<Box<RefusedRequest>>, env: &mut Env<'_>) {
-        self.facts.host = refused.as_ref().map(|head| head.authority_chunk()).unwrap_or_default();
+        self.session_mut().facts.host =
+            refused.as_ref().map(|head| head.authority_chunk()).unwrap_or_default();
         self.refused = refused;
         env.outlets.set_last();
         self.refuse(refusal, env);
@@ -62,49 +102,54 @@ impl Exchange {
 
     /// It is a raw connection that is relayed to an endpoint of `cluster`.
     pub fn on_raw(&mut self, cluster: usize, env: &mut Env<'_>) {
-        self.open(cluster, Source::Dial, env);
+        self.goal = Goal::Cluster(cluster);
+        self.retries_max = self.snapshot.settings.clusters[cluster].retries_max;
+        self.attempt(Source::Dial, env);
     }
 
-    /// Phases `early_request`, `request` and `select`.
-    fn run_request_phases(&mut self, env: &mut Env<'_>) -> Result<(), Refusal> {
-        let head = self.request.as_mut().expect("set when the exchange began");
-        if head.method == Method::Connect {
-            return Err(Refusal::Outcome(Outcome::MethodRefused));
+    pub(super) fn after_early_request(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Continue | Answer::Respond(_) => self.enter(Phase::Request, env),
         }
-        if self.snapshot.via.passes(&head.fields) >= self.snapshot.passes_max {
-            return Err(Refusal::Outcome(Outcome::LoopDetected));
-        }
-        let index = self.snapshot.table.find(head.authority(), head.path(), head.method_bytes())?;
-        self.route = Some(index);
-        let snapshot = Rc::clone(&self.snapshot);
-        let route = snapshot.route(index);
-        match &route.action {
-            snapshot::Action::Proxy { cluster } => {
-                if max_forwards::step(head)? == max_forwards::Forward::AnswerHere {
-                    self.answer_as_final_recipient(env);
-                    return Ok(());
+    }
+
+    pub(super) fn after_request(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Respond(response) => self.respond(*response, env),
+            Answer::Continue => {
+                let head = self.session_mut().request_mut();
+                match max_forwards::step(head) {
+                    Ok(max_forwards::Forward::AnswerHere) => self.answer_as_final_recipient(env),
+                    Ok(_) => self.select(Source::Any, env),
+                    Err(rule) => self.refuse(Refusal::Rule(rule), env),
                 }
-                self.prepare_upstream_request(route)?;
-                self.open(*cluster, Source::Any, env);
-            }
-            snapshot::Action::Redirect { status, location } => self.redirect(*status, location, env),
-            snapshot::Action::Respond { status, body, content_type } => {
-                self.respond(*status, content_type, body, env);
             }
         }
-        Ok(())
     }
 
-    /// Phase `upstream_request`: turns the request that was received into the one that is sent.
-    fn prepare_upstream_request(&mut self, route: &snapshot::Route) -> Result<(), Refusal> {
-        let head = self.request.as_mut().expect("set when the exchange began");
+    /// Turns the request that was received into the one that is sent.
+    pub(super) fn prepare_upstream_request(&mut self) -> Result<(), Refusal> {
+        let visit = self.visit.as_mut().expect("no hook waits");
+        let session = &mut visit.session;
+        let received = session.request.as_ref().expect("a raw connection has none to prepare");
+        let head = match &mut visit.upstream_request {
+            Some(head) => {
+                head.copy_from(received);
+                head
+            }
+            none => none.insert(received.clone()),
+        };
         if expect::check(head)? == expect::Expectation::Continue {
-            self.expect = Expect::Forwarded;
+            if self.expect == Expect::Nothing {
+                self.expect = Expect::Forwarded;
+            }
         } else {
             head.fields.remove(Name::Expect);
         }
         if head.fields.has(Name::Upgrade) {
-            let allowed: Vec<&[u8]> = route.upgrades.iter().map(|token| &**token).collect();
+            let allowed: Vec<&[u8]> = session.upgrades.iter().map(|token| &**token).collect();
             head.upgrade = upgrade::wanted(head, &allowed).map(Into::into);
         }
         let takes_trailers = hop_by_hop::takes_trailers(&head.fields);
@@ -113,11 +158,11 @@ impl Exchange {
             set(&mut head.fields, Name::Te, b"trailers")?;
         }
         to_origin_form(head)?;
-        let downstream = &self.facts.downstream;
+        let downstream = &session.facts.downstream;
         let hop = forwarded::Hop {
             client_ip: (downstream.port != 0).then_some(&*downstream.address),
             scheme: downstream.scheme,
-            host: &self.facts.host,
+            host: &session.facts.host,
             is_trusted: downstream.is_trusted,
         };
         forwarded::set_x_forwarded(&mut head.fields, &hop);
@@ -127,15 +172,26 @@ impl Exchange {
             head.fields.remove(Name::Forwarded);
         }
         self.snapshot.via.append(&mut head.fields, head.version);
-        set(&mut head.fields, Name::XRequestId, &self.facts.id)?;
-        apply(&route.request_edits, &mut head.fields);
+        set(&mut head.fields, Name::XRequestId, &session.facts.id)?;
+        self.request_use = match head.body() {
+            _ if !self.asked.has(Phase::RequestData) => ContentUse::Skip,
+            // There is nothing to change, and nothing is made of it.
+            Body::Empty => session.request_content.max(ContentUse::Observe),
+            _ => session.request_content,
+        };
+        if self.request_use == ContentUse::Rewrite {
+            head.set_body(Body::Streamed);
+        }
         Ok(())
     }
 
     /// HTTP/1.0 clients may leave out `Host`; what we send is HTTP/1.1 and needs it (RFC 9112 section 3.2). Another
     /// attempt names another endpoint.
-    pub(super) fn complete_host(&mut self, endpoint: &str) {
-        let Some(head) = &mut self.request else { return };
+    pub(super) fn complete_host(&mut self) {
+        let Some(visit) = &mut self.visit else { return };
+        let (Some(head), Some(endpoint)) = (&mut visit.upstream_request, &visit.session.endpoint) else {
+            return;
+        };
         self.is_host_ours |= !head.fields.has(Name::Host);
         if self.is_host_ours {
             let host = if endpoint.starts_with("unix:") { "localhost" } else { endpoint };
@@ -145,45 +201,97 @@ impl Exchange {
     }
 
     pub(super) fn on_request_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
-        self.facts.traffic.received += chunk.len() as u64;
+        let len = chunk.len() as u64;
+        self.session_mut().facts.traffic.received += len;
         match &mut self.state {
-            State::Relaying(_) => {
-                self.replay.on_data(&chunk, self.snapshot.settings.limits.replay_bytes, env.pool);
-                env.outlets.send(Side::Upstream, Part::Data(chunk));
-            }
+            State::Relaying(_) if self.request_use == ContentUse::Skip => self.forward_data(chunk, env),
+            State::Relaying(_) => self.visit_request_data(chunk, false, env),
             State::Tunneling(_) => {
                 env.outlets.send(Side::Upstream, Part::Data(chunk));
             }
             State::Discarding { outcome, bytes, .. } => {
-                *bytes += chunk.len() as u64;
+                *bytes += len;
                 if *bytes > DISCARD_BYTES_MAX {
                     let outcome = *outcome;
                     env.outlets.set_last();
                     self.state = State::Flushing(outcome);
                 }
             }
-            State::Attempting { .. } | State::Flushing(_) | State::Finished(_) => {}
+            _ => {}
         }
     }
 
-    pub(super) fn on_request_trailers(&mut self, fields: Fields, env: &mut Env<'_>) {
-        if matches!(self.state, State::Relaying(_)) {
-            self.replay.on_trailers(&fields);
-            env.outlets.send(Side::Upstream, Part::Trailers(fields));
+    /// Content goes to the origin, and is kept in case it has to go again.
+    fn forward_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
+        self.replay.on_data(&chunk, self.snapshot.settings.limits.replay_bytes, env.pool);
+        env.outlets.send(Side::Upstream, Part::Data(chunk));
+    }
+
+    /// Shows the hooks a piece of content.
+    fn visit_request_data(&mut self, chunk: Chunk, is_end: bool, env: &mut Env<'_>) {
+        let visit = self.visit.as_mut().expect("no hook waits");
+        match self.request_use {
+            ContentUse::Rewrite => visit.content.begin(chunk, is_end),
+            ContentUse::Observe => visit.content.show(chunk, is_end),
+            ContentUse::Skip => {
+                visit.content.begin(chunk, is_end);
+                return self.after_request_data(Answer::Continue, env);
+            }
+        }
+        self.enter(Phase::RequestData, env);
+    }
+
+    pub(super) fn after_request_data(&mut self, answer: Answer, env: &mut Env<'_>) {
+        if let Answer::Fail(error) = answer {
+            return self.fail_with(error, env);
+        }
+        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
+            self.forward_data(chunk, env);
+        }
+        let visit = self.visit.as_mut().expect("no hook waits");
+        let is_end = visit.content.is_end();
+        if !is_end {
+            return;
+        }
+        if visit.request_trailers.is_some() && self.asked.has(Phase::RequestTrailers) {
+            self.enter(Phase::RequestTrailers, env);
+        } else {
+            self.end_request(env);
+        }
+    }
+
+    pub(super) fn after_request_trailers(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Continue | Answer::Respond(_) => self.end_request(env),
+        }
+    }
+
+    /// Trailers are shown to hooks behind the last content, which they may make of nothing.
+    pub(super) fn on_request_trailers(&mut self, fields: Fields, _: &mut Env<'_>) {
+        if let (State::Relaying(_), Some(visit)) = (&self.state, &mut self.visit) {
+            visit.request_trailers = Some(fields);
         }
     }
 
     pub(super) fn on_request_end(&mut self, env: &mut Env<'_>) {
+        self.request = Half::Ended;
         match &mut self.state {
-            State::Relaying(relay) => {
-                relay.request = Half::Ended;
-                self.replay.on_end();
-                env.outlets.send(Side::Upstream, Part::End);
-            }
+            State::Relaying(_) => self.visit_request_data(Chunk::EMPTY, true, env),
             State::Discarding { outcome, .. } => self.state = State::Flushing(*outcome),
             State::Tunneling(_) => self.on_tunnel_end(Side::Downstream, env),
-            State::Attempting { .. } | State::Flushing(_) | State::Finished(_) => {}
+            _ => {}
         }
+    }
+
+    /// The request goes to its end.
+    fn end_request(&mut self, env: &mut Env<'_>) {
+        if let Some(trailers) = self.visit.as_mut().and_then(|visit| visit.request_trailers.take()) {
+            self.replay.on_trailers(&trailers);
+            env.outlets.send(Side::Upstream, Part::Trailers(trailers));
+        }
+        self.replay.on_end();
+        env.outlets.send(Side::Upstream, Part::End);
     }
 
     /// The request will never be complete: the client closed in the middle, or what it sent breaks a rule.
@@ -206,7 +314,7 @@ impl Exchange {
     }
 
     pub(super) fn is_request_ended(&self) -> bool {
-        matches!(self.state, State::Relaying(Relay { request: Half::Ended, .. }))
+        self.request == Half::Ended
     }
 }
 
@@ -222,15 +330,6 @@ pub enum Refusal {
 impl From<Rule> for Refusal {
     fn from(rule: Rule) -> Self {
         Self::Rule(rule)
-    }
-}
-
-impl From<NoRoute> for Refusal {
-    fn from(no_route: NoRoute) -> Self {
-        Self::Outcome(match no_route {
-            NoRoute::Host | NoRoute::Path => Outcome::NoRoute,
-            NoRoute::Refused(_) => Outcome::PathRefused,
-        })
     }
 }
 

@@ -3,14 +3,15 @@
 use super::local::Rest;
 use super::state::{Expect, State};
 use super::{Action, Env, Exchange, Fault, Outcome, Part, Replay, Reset, ResponseHead, Side};
-use crate::phase::fields::apply;
+use crate::error::Error;
+use crate::phase::{Answer, ContentUse, Phase};
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Name, Status};
+use ringway_proto::message::{Body, Fields, Method, Name, Status};
 use ringway_proto::rules::hop_by_hop;
 
 impl Exchange {
     pub(super) fn on_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
-        let State::Relaying(relay) = &mut self.state else { return };
+        let State::Relaying(_) = &self.state else { return };
         if hop_by_hop::strip_response(&mut head.fields).is_err() {
             return self.fail(Outcome::UpstreamMalformed, env);
         }
@@ -20,28 +21,86 @@ impl Exchange {
         if head.status.is_informational() {
             return self.on_interim(head, env);
         }
-        relay.is_response_begun = true;
-        self.facts.times.first_byte = Some(env.now);
+        self.session_mut().facts.times.first_byte = Some(env.now);
         // An answer has begun: there will be no other attempt.
         self.replay = Replay::Lost;
-        self.finish_response_head(&mut head, env);
-        self.status = Some(head.status.0);
-        if !self.is_request_ended() && self.rest_of_request() == Rest::Unwelcome {
-            env.outlets.set_last();
-        }
-        env.outlets.send(Side::Downstream, Part::Response(head));
+        self.begin_response(head, env);
     }
 
-    /// Phases `upstream_response` and `response`.
-    fn finish_response_head(&self, head: &mut ResponseHead, env: &Env<'_>) {
+    /// Phases `upstream_response` and `response` of an origin's answer.
+    fn begin_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
         self.snapshot.via.append(&mut head.fields, head.version);
         if !head.fields.has(Name::Date) {
             // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
             head.fields.append_line(env.date);
         }
-        if let Some(route) = self.route {
-            apply(&self.snapshot.route(route).response_edits, &mut head.fields);
+        if !self.asked.has(Phase::UpstreamResponse) && !self.asked.has(Phase::Response) {
+            return self.send_response(head, env);
         }
+        // A hook may wait with it.
+        head.retain(env.pool);
+        self.visit.as_mut().expect("no hook waits").response = Some(head);
+        self.enter(Phase::UpstreamResponse, env);
+    }
+
+    pub(super) fn after_upstream_response(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Continue | Answer::Respond(_) => self.enter(Phase::Response, env),
+        }
+    }
+
+    /// Phase `response` is over, of an origin's answer or one of our own.
+    pub(super) fn after_response(&mut self, answer: Answer, env: &mut Env<'_>) {
+        if let Answer::Fail(error) = answer {
+            self.is_bare = true;
+            return self.fail_with(error, env);
+        }
+        let Some(head) = self.visit.as_mut().and_then(|visit| visit.response.take()) else { return };
+        match &self.state {
+            State::Answering(_) => self.filter_answer(head, env),
+            _ => self.send_response(head, env),
+        }
+    }
+
+    /// The head of an origin's answer goes to the client.
+    fn send_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
+        let State::Relaying(relay) = &mut self.state else { return };
+        if relay.is_switching && head.status == Status::SWITCHING_PROTOCOLS {
+            self.session_mut().status = Some(head.status.0);
+            env.outlets.send(Side::Downstream, Part::Response(head));
+            return self.begin_tunnel(env);
+        }
+        if relay.is_switching || head.status.is_informational() {
+            // What follows is framed otherwise than the new status would have it.
+            return self.fail_with(Error::failed("a hook changed the status to or from an interim one"), env);
+        }
+        relay.is_response_begun = true;
+        self.settle_response_use(&mut head);
+        let session = self.session_mut();
+        session.status = Some(head.status.0);
+        let wants_close = session.wants_close;
+        if wants_close || (!self.is_request_ended() && self.rest_of_request() == Rest::Unwelcome) {
+            env.outlets.set_last();
+        }
+        env.outlets.send(Side::Downstream, Part::Response(head));
+    }
+
+    /// From now on it is settled what hooks do with the content, and the head says how long it is.
+    pub(super) fn settle_response_use(&mut self, head: &mut ResponseHead) {
+        if !self.asked.has(Phase::ResponseData) || self.is_bare {
+            self.response_use = ContentUse::Skip;
+            return;
+        }
+        let session = self.session_mut();
+        let is_head = session.request.as_ref().is_some_and(|request| request.method == Method::Head);
+        let has_content = !is_head && !head.status.is_bodiless() && head.body() != Body::Empty;
+        let response_use = session.response_content;
+        if response_use == ContentUse::Rewrite {
+            // What is not there cannot be measured: neither where it would be sent nor where HEAD asks for it.
+            head.set_body(if has_content { Body::Streamed } else { Body::Empty });
+        }
+        self.response_use = if has_content { response_use } else { response_use.max(ContentUse::Observe) };
     }
 
     /// Interim responses go on as they come, any number up to the codec's limit (RFC 9110 section 15.2).
@@ -62,49 +121,104 @@ impl Exchange {
 
     /// The codec let a 101 pass only because the request asked for just this protocol.
     fn switch_protocols(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
-        head.upgrade = self.request.as_ref().and_then(|request| request.upgrade.clone());
+        head.upgrade = self.upstream_request_mut().and_then(|request| request.upgrade.clone());
         if head.upgrade.is_none() {
             return self.fail(Outcome::UpstreamMalformed, env);
         }
-        self.facts.times.first_byte = Some(env.now);
-        self.status = Some(head.status.0);
+        if let State::Relaying(relay) = &mut self.state {
+            relay.is_switching = true;
+        }
+        self.session_mut().facts.times.first_byte = Some(env.now);
         self.replay = Replay::Lost;
-        self.finish_response_head(&mut head, env);
-        env.outlets.send(Side::Downstream, Part::Response(head));
-        self.begin_tunnel(env);
+        self.begin_response(head, env);
     }
 
     pub(super) fn on_response_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
-        if matches!(self.state, State::Relaying(_) | State::Tunneling(_)) {
-            self.facts.traffic.sent += chunk.len() as u64;
-            env.outlets.send(Side::Downstream, Part::Data(chunk));
+        match &self.state {
+            State::Relaying(_) if self.response_use != ContentUse::Skip => {
+                self.visit_response_data(chunk, false, env);
+            }
+            State::Relaying(_) | State::Tunneling(_) => self.send_content(chunk, env),
+            _ => {}
         }
     }
 
-    pub(super) fn on_response_trailers(&mut self, fields: Fields, env: &mut Env<'_>) {
-        if matches!(self.state, State::Relaying(_)) {
-            env.outlets.send(Side::Downstream, Part::Trailers(fields));
+    fn send_content(&mut self, chunk: Chunk, env: &mut Env<'_>) {
+        self.session_mut().facts.traffic.sent += chunk.len() as u64;
+        env.outlets.send(Side::Downstream, Part::Data(chunk));
+    }
+
+    /// Shows the hooks a piece of content.
+    fn visit_response_data(&mut self, chunk: Chunk, is_end: bool, env: &mut Env<'_>) {
+        let visit = self.visit.as_mut().expect("no hook waits");
+        match self.response_use {
+            ContentUse::Rewrite => visit.content.begin(chunk, is_end),
+            ContentUse::Observe => visit.content.show(chunk, is_end),
+            ContentUse::Skip => {
+                visit.content.begin(chunk, is_end);
+                return self.after_response_data(Answer::Continue, env);
+            }
+        }
+        self.enter(Phase::ResponseData, env);
+    }
+
+    pub(super) fn after_response_data(&mut self, answer: Answer, env: &mut Env<'_>) {
+        if let Answer::Fail(error) = answer {
+            return self.fail_with(error, env);
+        }
+        if matches!(self.state, State::Answering(_)) {
+            return self.send_answer(env);
+        }
+        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
+            self.send_content(chunk, env);
+        }
+        let visit = self.visit.as_mut().expect("no hook waits");
+        if !visit.content.is_end() {
+            return;
+        }
+        if visit.response_trailers.is_some() && self.asked.has(Phase::ResponseTrailers) {
+            self.enter(Phase::ResponseTrailers, env);
+        } else {
+            self.end_response(env);
+        }
+    }
+
+    pub(super) fn after_response_trailers(&mut self, answer: Answer, env: &mut Env<'_>) {
+        match answer {
+            Answer::Fail(error) => self.fail_with(error, env),
+            Answer::Continue | Answer::Respond(_) => self.end_response(env),
+        }
+    }
+
+    /// Trailers are shown to hooks behind the last content, which they may make of nothing.
+    pub(super) fn on_response_trailers(&mut self, fields: Fields, _: &mut Env<'_>) {
+        if let (State::Relaying(_), Some(visit)) = (&self.state, &mut self.visit) {
+            visit.response_trailers = Some(fields);
         }
     }
 
     pub(super) fn on_response_end(&mut self, env: &mut Env<'_>) {
         match &self.state {
-            State::Relaying(_) => {
-                env.outlets.send(Side::Downstream, Part::End);
-                let rest = self.rest_of_request();
-                // An origin that answered before it had the whole request may or may not read the rest: its
-                // connection is used no more.
-                env.actions.push_back(if rest == Rest::Over { Action::Release } else { Action::Abandon });
-                self.state = match rest {
-                    Rest::Discard => {
-                        State::Discarding { outcome: Outcome::Complete, since: env.now, bytes: 0 }
-                    }
-                    Rest::Over | Rest::Unwelcome => State::Flushing(Outcome::Complete),
-                };
-            }
+            State::Relaying(_) => self.visit_response_data(Chunk::EMPTY, true, env),
             State::Tunneling(_) => self.on_tunnel_end(Side::Upstream, env),
             _ => {}
         }
+    }
+
+    /// The response goes to its end.
+    fn end_response(&mut self, env: &mut Env<'_>) {
+        if let Some(trailers) = self.visit.as_mut().and_then(|visit| visit.response_trailers.take()) {
+            env.outlets.send(Side::Downstream, Part::Trailers(trailers));
+        }
+        env.outlets.send(Side::Downstream, Part::End);
+        let rest = self.rest_of_request();
+        // An origin that answered before it had the whole request may or may not read the rest: its
+        // connection is used no more.
+        env.actions.push_back(if rest == Rest::Over { Action::Release } else { Action::Abandon });
+        self.state = match rest {
+            Rest::Discard => State::Discarding { outcome: Outcome::Complete, since: env.now, bytes: 0 },
+            Rest::Over | Rest::Unwelcome => State::Flushing(Outcome::Complete),
+        };
     }
 
     /// The response will never be complete.
@@ -119,11 +233,18 @@ impl Exchange {
                 self.rule = Some(rule);
                 Outcome::UpstreamMalformed
             }
-            Reset::Unanswered if self.try_again(env) => return,
             _ if has_begun => Outcome::UpstreamTruncated,
+            Reset::Unanswered if !self.is_answering() => {
+                return self.fail_attempt(Outcome::UpstreamClosed, true, env);
+            }
             Reset::Unanswered | Reset::Truncated | Reset::Cancelled => Outcome::UpstreamClosed,
         };
         self.fail(outcome, env);
+    }
+
+    /// Whether an origin has begun to answer, be it with an interim response.
+    fn is_answering(&self) -> bool {
+        self.session().is_some_and(|session| session.facts.times.first_byte.is_some())
     }
 
     /// The exchange cannot go on. Before the response began the client gets an answer that says so; after, its
@@ -131,12 +252,21 @@ impl Exchange {
     pub(super) fn fail(&mut self, outcome: Outcome, env: &mut Env<'_>) {
         match &self.state {
             State::Relaying(relay) if !relay.is_response_begun => {
+                let is_of_attempt = outcome.fault() == Fault::Upstream && outcome != Outcome::RequestTimeout;
+                if is_of_attempt && !self.is_answering() && self.asked.has(Phase::Retry) {
+                    return self.fail_attempt(outcome, false, env);
+                }
                 env.actions.push_back(Action::Abandon);
                 self.answer(outcome, env);
             }
-            State::Attempting { .. } => {
+            State::Deciding | State::Attempting { .. } | State::Failing { .. } => {
                 env.actions.push_back(Action::Abandon);
                 self.answer(outcome, env);
+            }
+            // What was to say so failed, too.
+            State::Answering(_) => {
+                self.is_bare = true;
+                self.answer_plainly(outcome, env);
             }
             State::Discarding { outcome: answered, .. } => {
                 // The answer is out; only the rest of the request is bad or late.
@@ -152,7 +282,7 @@ impl Exchange {
 
     /// Ends it at once, visibly.
     pub(super) fn cut(&mut self, outcome: Outcome, env: &mut Env<'_>) {
-        if !matches!(self.state, State::Finished(_)) {
+        if !self.is_over() {
             env.actions.push_back(Action::Abandon);
             env.actions.push_back(Action::Cut);
             self.finish(outcome);

@@ -1,22 +1,30 @@
 //! Where an exchange stands.
 
-use super::{Outcome, Source};
+use super::Outcome;
 use crate::time::Instant;
+use ringway_proto::chunk::Chunk;
 
 /// Where an exchange stands. A variant holds what only that state has.
 #[derive(Debug)]
 pub(super) enum State {
-    /// The shard is getting an upstream connection.
+    /// Hooks decide what becomes of the request, or where it goes next.
+    Deciding,
+    /// The shard is getting an upstream connection, or hooks see to the one that is there.
     Attempting {
-        /// Index of the cluster.
-        cluster: usize,
-        /// Which connections will do.
-        source: Source,
         /// When this attempt began.
         since: Instant,
     },
     /// Parts move both ways.
     Relaying(Relay),
+    /// It failed in this way, and hooks say what is to be done.
+    Failing {
+        /// How.
+        outcome: Outcome,
+        /// Whether the request may be sent again without anybody's word.
+        may_retry: bool,
+    },
+    /// Hooks see an answer of our own, which then is sent.
+    Answering(Answering),
     /// The answer is queued completely; the rest of the request is read and dropped.
     Discarding {
         /// How it will have ended.
@@ -34,13 +42,20 @@ pub(super) enum State {
     Finished(Outcome),
 }
 
-/// Both halves of a relayed exchange.
+/// A relayed exchange.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// The client's request.
-    pub(super) request: Half,
     /// Whether a final response head was sent to the client: from then on a failure can only be a cut.
     pub(super) is_response_begun: bool,
+    /// Whether the origin agreed to switch protocols.
+    pub(super) is_switching: bool,
+}
+
+/// An answer of our own.
+#[derive(Debug)]
+pub(super) struct Answering {
+    pub(super) outcome: Outcome,
+    pub(super) body: Chunk,
 }
 
 /// One direction of an exchange.

@@ -14,7 +14,7 @@ pub mod pump;
 pub mod sim;
 
 use crate::keys::ConnKey;
-use crate::settings::Address;
+use crate::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
 use std::io;
 use std::net::SocketAddr;
@@ -31,8 +31,9 @@ pub trait Io {
     /// [`Io::dialed`] tells which. The shard has to watch it.
     ///
     /// # Errors
-    /// When it failed at once: no descriptor, no route, a Unix path that nobody listens on.
-    fn dial(&mut self, conn: ConnKey, address: &Address) -> io::Result<()>;
+    /// When it failed at once: no descriptor, no route, a Unix path that nobody listens on, an option that the kernel
+    /// refuses.
+    fn dial(&mut self, conn: ConnKey, address: &Address, options: &SocketOptions) -> io::Result<()>;
 
     /// How a dial ended.
     ///

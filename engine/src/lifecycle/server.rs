@@ -6,6 +6,7 @@ use super::shards::Program;
 use super::signals::{self, Forwarding};
 use super::status::Status;
 use super::supervisor::{Request, Supervisor};
+use crate::service::Services;
 use crate::settings::{Address, Settings};
 use crate::shard::{self, Start};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -84,14 +85,26 @@ impl Server {
     /// # Errors
     /// When the settings contradict themselves, or anything that they ask for cannot be had.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let main = Arc::new(shard::run);
-        Self::start_program(settings, Program { main, outcome_labels: Start::OUTCOME_LABELS })
+        Self::start_with(settings, Services::default())
     }
 
-    pub(super) fn start_program(settings: Settings, program: Program) -> Result<Self, StartError> {
+    /// As [`Server::start`], with services of its user's.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(settings: Settings, services: Services) -> Result<Self, StartError> {
+        let main = Arc::new(shard::run);
+        Self::start_program(settings, services, Program { main, outcome_labels: Start::OUTCOME_LABELS })
+    }
+
+    pub(super) fn start_program(
+        settings: Settings,
+        services: Services,
+        program: Program,
+    ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let control = settings.control.as_deref().map(ControlSocket::bind).transpose()?;
-        let supervisor = Supervisor::start(settings, program)?;
+        let supervisor = Supervisor::start(settings, services, program)?;
         let (bound, requests) = (supervisor.bound().to_vec(), supervisor.requests());
         let control = control.map(|socket| socket.serve(requests.clone())).transpose();
         let control = control.map_err(StartError::Thread)?;

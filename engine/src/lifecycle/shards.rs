@@ -2,6 +2,7 @@
 
 use super::supervisor::Request;
 use crate::observe::{Counters, LogWriter};
+use crate::service::Services;
 use crate::settings::Settings;
 use crate::shard::{Command, ListenerSocket, Report, Start};
 use crate::time::Instant;
@@ -27,6 +28,7 @@ pub(super) struct Program {
 pub(super) struct Launcher {
     pub(super) program: Program,
     pub(super) settings: Arc<Settings>,
+    pub(super) services: Services,
     pub(super) log: Option<LogWriter>,
     pub(super) reports: Sender<Report>,
     pub(super) requests: Sender<Request>,
@@ -76,6 +78,7 @@ impl Launcher {
         let start = Start {
             index,
             settings: Arc::clone(&self.settings),
+            services: self.services.clone(),
             listeners: shard.listeners.iter().map(copy).collect::<io::Result<_>>()?,
             mailbox: incoming,
             wake: woken,

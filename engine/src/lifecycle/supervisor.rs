@@ -6,6 +6,7 @@ use super::server::{StartError, Stop, Stopped};
 use super::shards::{Launcher, Program, Shard, State};
 use super::status::{ShardStatus, Status};
 use crate::observe::{Counters, LogWriter, Snapshot};
+use crate::service::Services;
 use crate::settings::Settings;
 use crate::shard::{Command, Report};
 use crate::time::{Clock, Instant};
@@ -64,7 +65,11 @@ enum Phase {
 
 impl Supervisor {
     /// Binds, opens the log, starts the shards and waits until all accept.
-    pub(super) fn start(mut settings: Settings, program: Program) -> Result<Self, StartError> {
+    pub(super) fn start(
+        mut settings: Settings,
+        services: Services,
+        program: Program,
+    ) -> Result<Self, StartError> {
         resources::raise_descriptor_limit(settings.limits.connections);
         let cores = resources::allowed_cores();
         let workers = settings.workers.unwrap_or_else(resources::default_workers).max(1);
@@ -87,7 +92,8 @@ impl Supervisor {
         let shards = shards.collect();
         let ((to_reports, reports), (to_requests, requests)) = (unbounded(), unbounded());
         let settings = Arc::new(settings);
-        let launcher = Launcher { program, settings, log, reports: to_reports, requests: to_requests };
+        let launcher =
+            Launcher { program, settings, services, log, reports: to_reports, requests: to_requests };
         let (bound, files) = (listening.bound, listening.files);
         let (started, phase) = (clock.now(), Phase::Running);
         let supervisor = Self { clock, started, phase, shards, launcher, bound, files, requests, reports };

@@ -5,6 +5,7 @@ use super::shards::Program;
 use super::*;
 use crate::observe::Record;
 use crate::observe::testing::TempDir;
+use crate::service::Services;
 use crate::settings::{AccessLog, Address, LogFormat, LogTarget, Settings};
 use crate::shard::{Command, Report, Start};
 use std::fs;
@@ -88,7 +89,7 @@ fn settings(workers: usize) -> Settings {
 }
 
 fn server(settings: Settings) -> Server {
-    Server::start_program(settings, program(obey)).unwrap()
+    Server::start_program(settings, Services::default(), program(obey)).unwrap()
 }
 
 fn address(server: &Server) -> SocketAddr {
@@ -143,7 +144,9 @@ fn a_shard_knows_how_many_share_the_limits_with_it() {
         told.send(start.settings.workers).unwrap();
         obey(start);
     };
-    let _server = Server::start_program(Settings { workers: None, ..settings(1) }, program(main)).unwrap();
+    let _server =
+        Server::start_program(Settings { workers: None, ..settings(1) }, Services::default(), program(main))
+            .unwrap();
     assert_eq!(known.recv().unwrap(), Some(super::default_workers()));
 }
 
@@ -243,23 +246,23 @@ fn a_shard_that_cannot_start_is_the_reason_given() {
             obey(start);
         }
     });
-    let error = Server::start_program(settings(3), failing).unwrap_err();
+    let error = Server::start_program(settings(3), Services::default(), failing).unwrap_err();
     assert_eq!(error.to_string(), "shard 1 cannot start: no ring");
 }
 
 #[test]
 fn a_shard_that_panics_at_the_start_is_not_tried_again() {
     let failing = program(|start: Start| assert_eq!(start.index, 0, "only the first"));
-    let error = Server::start_program(settings(1), failing.clone()).unwrap_err();
+    let error = Server::start_program(settings(1), Services::default(), failing.clone()).unwrap_err();
     assert_eq!(error.to_string(), "shard 0 cannot start: its thread ended");
     let failing = program(|_| panic!("no luck"));
-    let error = Server::start_program(settings(1), failing).unwrap_err();
+    let error = Server::start_program(settings(1), Services::default(), failing).unwrap_err();
     assert_eq!(error.to_string(), "shard 0 cannot start: no luck");
 }
 
 #[test]
 fn contradictory_settings_do_not_start() {
-    let error = Server::start_program(Settings::default(), program(obey)).unwrap_err();
+    let error = Server::start_program(Settings::default(), Services::default(), program(obey)).unwrap_err();
     assert_eq!(error.to_string(), "there is nothing to listen on");
 }
 
@@ -307,7 +310,7 @@ fn the_control_socket_tells_and_stops() {
     assert!(say("status json\n").contains("\"downstream_accepted\":1,"));
 
     let second = Settings { control: Some(dir.path("c")), ..settings(1) };
-    let error = Server::start_program(second, program(obey)).unwrap_err().to_string();
+    let error = Server::start_program(second, Services::default(), program(obey)).unwrap_err().to_string();
     assert!(error.contains("another process listens"), "{error}");
 
     assert_eq!(say("stop\n"), "stopping\n");

@@ -7,14 +7,32 @@
 //! Nothing here knows what an exchange is, who polls, or what wakes. Why it is built this way and what it costs is
 //! in `docs/decisions/0002-hooks.md`.
 //!
-//! Read [`cell`], then [`unasked`].
+//! Read [`proxy`] (what people write), [`session`], [`content`], [`peer`] and [`response`] (what they get and give);
+//! then [`visit`], [`chain`] and [`adapter`] (how an exchange reaches a hook), [`cell`] and [`unasked`].
 
+pub mod adapter;
 pub mod cell;
+pub mod chain;
+pub mod content;
+pub mod facts;
 pub mod fields;
+pub mod peer;
+pub mod proxy;
+pub mod response;
+pub mod session;
 pub mod unasked;
+pub mod visit;
 
 pub use cell::{Hook, HookCell, Rooms};
+pub use chain::LinkPool;
+pub use content::Content;
+pub use facts::{Downstream, Facts, Id, Times, Traffic};
+pub use peer::Peer;
+pub use proxy::{Filter, Proxy};
+pub use response::Response;
+pub use session::{ContentUse, Session};
 pub use unasked::{Neutral, Unasked, asks};
+pub use visit::{Answer, Connected, Flow, Visit};
 
 macro_rules! phases {
     ($( $(#[$doc:meta])* $id:ident $word:literal ; )*) => {
@@ -48,6 +66,8 @@ phases! {
     UpstreamRequest "upstream_request";
     /// Some of the request's content passes.
     RequestData "request_data";
+    /// The request's trailers pass.
+    RequestTrailers "request_trailers";
     /// A response head has come from upstream, before it may be stored.
     UpstreamResponse "upstream_response";
     /// The response head goes downstream, wherever it came from.
@@ -55,8 +75,10 @@ phases! {
     /// Some of the response's content passes.
     ResponseData "response_data";
     /// The response's trailers pass.
-    Trailers "trailers";
-    /// An attempt failed: may another follow?
+    ResponseTrailers "response_trailers";
+    /// No connection could be had: may another attempt follow?
+    ConnectFailed "connect_failed";
+    /// A connection failed in front of an answer: may the request be sent again?
     Retry "retry";
     /// The exchange failed: what is answered?
     Failed "failed";
@@ -84,6 +106,11 @@ impl Phases {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// The words of the phases in the set.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Phase::ALL.iter().filter(move |&&phase| self.has(phase)).map(|phase| phase.word())
     }
 
     /// Whether `phase` is in the set.

@@ -21,6 +21,12 @@ impl Neutral for () {
     fn neutral() -> Self {}
 }
 
+impl<T> Neutral for Option<T> {
+    fn neutral() -> Self {
+        None
+    }
+}
+
 impl<A: Default, E> Neutral for Result<A, E> {
     fn neutral() -> Self {
         Ok(A::default())

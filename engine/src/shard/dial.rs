@@ -3,21 +3,26 @@
 use super::slots::{Role, Slot, Upstream};
 use super::{Life, Shard};
 use crate::conn::Connection;
-use crate::exchange::{Connected, Outcome, Provenance, Source};
+use crate::exchange::{Connected, Goal, Outcome, Provenance, Source};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::upstream::EndpointId;
 use std::rc::Rc;
 
 impl<I: Io> Shard<I> {
-    /// Gets an exchange a connection to an endpoint of `cluster`.
-    pub(super) fn open(&mut self, key: ExchangeKey, cluster: usize, source: Source) {
+    /// Gets an exchange a connection to what it aims at.
+    pub(super) fn open(&mut self, key: ExchangeKey, source: Source) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
-        let Some(endpoint) = self.upstreams.select(cluster, running.exchange.tried()) else {
+        let exchange = &mut running.exchange;
+        let endpoint = match exchange.goal() {
+            Goal::Cluster(cluster) => self.upstreams.select(*cluster, exchange.tried()),
+            Goal::Place(place) => self.upstreams.at(place),
+        };
+        let Some(endpoint) = endpoint else {
             return self.fail_exchange(key, Outcome::NoEndpoint);
         };
-        running.exchange.on_selected(endpoint);
-        let is_raw = running.exchange.request().is_none();
+        exchange.on_selected(endpoint, &self.upstreams.endpoint(endpoint).text);
+        let is_raw = exchange.is_raw();
         let idle = match source {
             Source::Any => self.check_out(endpoint),
             Source::Dial => None,
@@ -50,7 +55,9 @@ impl<I: Io> Shard<I> {
             running.upstream = Some(conn);
         }
         self.counters.upstream_active.add(1);
-        match self.io.dial(conn, &self.upstreams.endpoint(endpoint).address) {
+        self.upstreams.on_connection(endpoint);
+        let (address, socket) = self.upstreams.way_to(endpoint);
+        match self.io.dial(conn, address, socket) {
             Ok(()) => self.touch(conn),
             Err(error) => self.on_dial_failed(conn, key, &error),
         }
@@ -97,7 +104,7 @@ impl<I: Io> Shard<I> {
             running.upstream = Some(conn);
         }
         let text = Rc::clone(&self.upstreams.endpoint(endpoint).text);
-        let connected = Connected { endpoint, text: &text, provenance };
+        let connected = Connected { text: &text, provenance };
         self.feed(key, |exchange, env| exchange.on_connected(connected, env));
         self.relay_exchange(key);
         // Both, even if nothing moved: what the client's side waits for, and until when, is another thing now.

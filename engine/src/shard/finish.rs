@@ -1,7 +1,7 @@
 //! The end of an exchange: metrics, log, and its connections' next use.
 
 use super::Shard;
-use super::slots::{Running, Serving, Slot};
+use super::slots::{Running, Serving, Slot, Stage};
 use crate::exchange::{Exchange, Outcome};
 use crate::io::Io;
 use crate::keys::ExchangeKey;
@@ -9,15 +9,17 @@ use crate::observe::Record;
 use ringway_proto::message::{Fields, Name, Version};
 
 impl<I: Io> Shard<I> {
-    /// Takes a finished exchange out: counted, logged, its connections freed.
+    /// Takes a finished exchange out: counted, logged, its connections freed. Then its last hooks run; the place of one
+    /// whose hooks wait is kept until they are done.
     pub(super) fn complete(&mut self, key: ExchangeKey) {
         if self.exchanges.get(key).is_some_and(|running| running.upstream.is_some()) {
             self.abandon_upstream(key);
         }
-        let Some(Running { exchange, downstream, is_tunnel, .. }) = self.exchanges.get(key) else { return };
-        if *is_tunnel {
+        let Some(Running { exchange, downstream, stage, .. }) = self.exchanges.get_mut(key) else { return };
+        if *stage == Stage::Tunneling {
             self.counters.tunnels_active.sub(1);
         }
+        *stage = Stage::Leaving;
         let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
         self.counters.outcome(outcome as usize);
         if let Some(status) = exchange.status() {
@@ -28,12 +30,30 @@ impl<I: Io> Shard<I> {
         }
         if let Some(client) = self.conns.get_mut(*downstream).and_then(Slot::client_mut) {
             client.state = Serving::Waiting { since: self.now };
+            client.context = exchange.take_connection_context();
         }
         if outcome.fault() != crate::exchange::Fault::None {
             log_failure(exchange, outcome);
         }
         if self.log.is_some() {
             self.write_log(key, outcome);
+        }
+        self.feed(key, Exchange::on_finished);
+        if !self.exchanges.get(key).is_some_and(|running| running.exchange.is_parked()) {
+            self.discard(key);
+        }
+    }
+
+    /// Forgets an exchange, and ends what of it still waits.
+    pub(super) fn discard(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        if let Some(timer) = running.hook_timer {
+            self.wheel.cancel(timer);
+        }
+        if let Some(spare) = running.exchange.dismantle()
+            && self.spares.len() < SPARES_MAX
+        {
+            self.spares.push(spare);
         }
         // Where it is: it is too large to be moved out first.
         self.exchanges.discard(key);
@@ -44,11 +64,11 @@ impl<I: Io> Shard<I> {
         let (Some(log), Some(Running { exchange, .. })) = (&mut self.log, self.exchanges.get(key)) else {
             return;
         };
-        let facts = exchange.facts();
+        let Some(session) = exchange.session() else { return };
+        let facts = &session.facts;
         let times = facts.times;
         let asked = Asked::of(exchange);
         let field = |name| asked.fields.and_then(|fields| fields.get_received(name));
-        let endpoint = exchange.endpoint();
         let status = exchange.status().unwrap_or_else(|| match outcome.fault() {
             crate::exchange::Fault::None => 0,
             _ => outcome.status(),
@@ -66,8 +86,8 @@ impl<I: Io> Shard<I> {
             sent_bytes: facts.traffic.sent,
             referer: field(Name::Referer),
             user_agent: field(Name::UserAgent),
-            cluster: endpoint.map(|endpoint| &*self.upstreams.cluster(endpoint.cluster).name),
-            endpoint: endpoint.map(|endpoint| &*self.upstreams.endpoint(endpoint).text),
+            cluster: exchange.cluster().map(|cluster| &*self.upstreams.cluster(cluster).name),
+            endpoint: session.endpoint(),
             attempts: exchange.attempts(),
             select_us: times.attempted.map(|attempted| attempted.micros_since(times.begun)),
             connect_us: times
@@ -96,7 +116,7 @@ impl<'a> Asked<'a> {
             (Some(head), _) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
             (None, Some(head)) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
             (None, None) => {
-                let is_raw = exchange.facts().downstream.scheme == "tcp";
+                let is_raw = exchange.session().is_some_and(|session| session.client().scheme == "tcp");
                 return Self {
                     method: b"",
                     target: b"",
@@ -127,7 +147,8 @@ fn log_failure(exchange: &Exchange, outcome: Outcome) {
         _ => log::Level::Debug,
     };
     if log::log_enabled!(level) {
-        let facts = exchange.facts();
+        let Some(session) = exchange.session() else { return };
+        let facts = &session.facts;
         let rule = exchange.rule().map_or("", |rule| rule.word());
         log::log!(
             level,
@@ -137,6 +158,9 @@ fn log_failure(exchange: &Exchange, outcome: Outcome) {
         );
     }
 }
+
+/// What is kept of exchanges that are over, for those that come.
+const SPARES_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ mod turn;
 pub use crate::keys::{ConnKey, ExchangeKey};
 pub use start::{Command, ListenerKind, ListenerSocket, Report, Start};
 
-use crate::exchange::{Action, Env};
+use crate::exchange::{Action, Env, Spare};
 use crate::io::Io;
 use crate::keys::{ConnTag, ExchangeTag, Slab};
 use crate::observe::{Counters, LogSink, RequestIds};
@@ -35,7 +35,7 @@ use crate::upstream::Upstreams;
 use outlets::Ends;
 use ringway_proto::chunk::Pool;
 use ringway_proto::message::Line;
-use slots::{Running, Slot};
+use slots::{Running, Slot, Timed};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,7 +57,9 @@ pub struct Shard<I: Io> {
     upstreams: Upstreams,
     conns: Slab<Slot, ConnTag>,
     exchanges: Slab<Running, ExchangeTag>,
-    wheel: Wheel<ConnKey>,
+    wheel: Wheel<Timed>,
+    /// What exchanges that are over left for others.
+    spares: Vec<Spare>,
     /// What the exchange that is fed wants done.
     actions: VecDeque<Action>,
     /// Connections to settle before the turn ends.
@@ -70,7 +72,6 @@ pub struct Shard<I: Io> {
     settling: Option<ConnKey>,
     /// Hooks' and tasks' time, tasks and wakes.
     rt: Rc<rt::Local>,
-    #[expect(dead_code, reason = "no exchange runs a hook yet")]
     wakers: rt::Wakers,
     ids: RequestIds,
     date: Date,
@@ -131,6 +132,7 @@ impl<I: Io> Shard<I> {
             conns: Slab::default(),
             exchanges: Slab::default(),
             wheel: Wheel::new(),
+            spares: Vec::new(),
             actions: VecDeque::new(),
             touched: Vec::new(),
             unsettled_bytes: 0,
@@ -253,9 +255,14 @@ impl<I: Io> Shard<I> {
             date: &self.date.line,
             outlets: &mut ends,
             actions: &mut self.actions,
+            waker: self.wakers.of(key.index()),
+            is_draining: self.life == Life::Draining,
         };
         feed(&mut running.exchange, &mut env);
         self.feeding = None;
+        if running.exchange.is_parked() && running.hook_timer.is_none() {
+            self.arm_hook(key);
+        }
         if !self.actions.is_empty() {
             self.perform(key);
         }

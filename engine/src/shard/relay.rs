@@ -1,6 +1,6 @@
 //! Parts between a connection and its exchange, and what the exchange wants done with them.
 
-use super::slots::{Client, Role, Running, Serving, Slot, Upstream};
+use super::slots::{Client, Role, Running, Serving, Slot, Stage, Upstream};
 use super::{Life, Shard};
 use crate::exchange::{Action, Env, Exchange, Fault, Id, Outcome, Refusal, Side};
 use crate::io::{Close, Io};
@@ -80,10 +80,16 @@ impl<I: Io> Shard<I> {
     /// Tells an exchange that a connection of its has ended, once everything that came before was relayed.
     fn relay_endings(&mut self, key: ExchangeKey) {
         let Some(running) = self.exchanges.get(key) else { return };
-        let (downstream, upstream) = (running.downstream, running.upstream);
+        if running.stage == Stage::Leaving {
+            return;
+        }
+        let (downstream, upstream, is_parked) =
+            (running.downstream, running.upstream, running.exchange.is_parked());
         let is_drained = |slot: &&Slot| slot.conn.undecoded_bytes() == 0;
+        // While a hook waits the origin's end waits with what came before it.
         if let Some(slot) = upstream.and_then(|key| self.conns.get(key)).filter(is_drained)
             && slot.conn.is_failed()
+            && !is_parked
         {
             let has_begun = slot.conn.has_response_begun();
             let reset = if has_begun { Reset::Truncated } else { Reset::Unanswered };
@@ -108,7 +114,11 @@ impl<I: Io> Shard<I> {
             Some(Part::Request(head)) => {
                 let Some(client) = slot.client_mut() else { return };
                 let id = Id::of_request(&head, &client.facts, &mut self.ids);
-                self.begin_exchange(key, id, |exchange, env| exchange.on_request(head, env));
+                let (listener, context) = (client.facts.listener, client.context.take());
+                let snapshot = Rc::clone(&self.snapshot);
+                self.begin_exchange(key, id, |exchange, env| {
+                    exchange.on_request(head, snapshot.members(listener), context, env);
+                });
             }
             Some(Part::Reset(Reset::Malformed(rule))) => {
                 let refused = slot.conn.take_refused();
@@ -141,8 +151,9 @@ impl<I: Io> Shard<I> {
         let Some(client) = slot.client_mut() else { return };
         client.requests += 1;
         let number = client.requests;
-        let exchange = Exchange::new(Rc::clone(&client.facts), number, id, &self.snapshot, self.now);
-        let running = Running { exchange, downstream: key, upstream: None, is_tunnel: false };
+        let (facts, spare) = (Rc::clone(&client.facts), self.spares.pop());
+        let exchange = Exchange::new(facts, number, id, &self.snapshot, spare, self.now);
+        let running = Running::new(exchange, key);
         let exchange = self.exchanges.insert(running);
         client.state = Serving::Busy { exchange };
         if self.life == Life::Draining || number >= requests_max {
@@ -171,7 +182,7 @@ impl<I: Io> Shard<I> {
     pub(super) fn perform(&mut self, key: ExchangeKey) {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Open { cluster, source } => self.open(key, cluster, source),
+                Action::Open { source } => self.open(key, source),
                 Action::Tunnel => self.note_tunnel(key),
                 Action::Release => self.release_upstream(key),
                 Action::Abandon => self.abandon_upstream(key),
@@ -182,7 +193,7 @@ impl<I: Io> Shard<I> {
 
     fn note_tunnel(&mut self, key: ExchangeKey) {
         if let Some(running) = self.exchanges.get_mut(key) {
-            running.is_tunnel = true;
+            running.stage = Stage::Tunneling;
             self.counters.tunnels_active.add(1);
         }
     }

@@ -110,7 +110,8 @@ impl<I: Io> Shard<I> {
                 if running.exchange.outcome().is_some() {
                     // What comes behind a malformed request is the rest of it, whatever it looks like.
                     let may_have_more = running.exchange.rule().is_some() || !slot.conn.is_receive_done();
-                    let had_content = running.exchange.facts().traffic.received > 0;
+                    let session = running.exchange.session();
+                    let had_content = session.is_some_and(|session| session.traffic().received > 0);
                     self.complete(exchange);
                     self.after_exchange(key, may_have_more, had_content);
                 }
@@ -231,7 +232,10 @@ impl<I: Io> Shard<I> {
                 self.clients -= 1;
                 self.counters.downstream_active.set(self.clients as u64);
             }
-            Role::Upstream { .. } => self.counters.upstream_active.sub(1),
+            Role::Upstream { endpoint, .. } => {
+                self.counters.upstream_active.sub(1);
+                self.upstreams.on_connection_gone(endpoint);
+            }
         }
         self.io.close(key, how);
     }
@@ -241,5 +245,5 @@ impl<I: Io> Shard<I> {
 /// any more but the news that it has left.
 pub(super) fn unwatched_until(slot: &Slot, running: &Running) -> Option<Instant> {
     let is_last = slot.conn.is_reuse_declined() && slot.conn.is_receive_done() && !slot.conn.is_tunnel();
-    is_last.then(|| running.exchange.facts().times.begun + LAST_REQUEST_UNWATCHED)
+    is_last.then(|| running.exchange.begun() + LAST_REQUEST_UNWATCHED)
 }

@@ -7,6 +7,7 @@ use crate::keys::{ConnKey, ExchangeKey};
 use crate::time::Instant;
 use crate::time::wheel::TimerId;
 use crate::upstream::EndpointId;
+use std::any::Any;
 use std::rc::Rc;
 
 /// A connection and what it is for.
@@ -26,6 +27,15 @@ pub(super) struct Slot {
     pub(super) is_full: bool,
 }
 
+/// What a timer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timed {
+    /// A connection and whatever it waits for.
+    Conn(ConnKey),
+    /// The hook that waits in an exchange.
+    Hook(ExchangeKey),
+}
+
 /// What a connection is for.
 #[derive(Debug)]
 pub(super) enum Role {
@@ -41,6 +51,8 @@ pub(super) struct Client {
     pub(super) facts: Rc<Downstream>,
     /// Requests begun.
     pub(super) requests: u64,
+    /// What hooks keep for the connection's next request.
+    pub(super) context: Option<Box<dyn Any>>,
     pub(super) state: Serving,
 }
 
@@ -75,8 +87,26 @@ pub(super) struct Running {
     pub(super) exchange: Exchange,
     pub(super) downstream: ConnKey,
     pub(super) upstream: Option<ConnKey>,
-    /// Whether it was counted as a tunnel.
-    pub(super) is_tunnel: bool,
+    pub(super) stage: Stage,
+    /// Fires when a hook has waited for too long. As with connections, one that is armed is left alone.
+    pub(super) hook_timer: Option<TimerId>,
+}
+
+/// How far an exchange has come, as far as its shard has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It relays messages.
+    Relaying,
+    /// It was counted as a tunnel.
+    Tunneling,
+    /// It is over, was counted and logged, and has no connections any more; its last hooks wait.
+    Leaving,
+}
+
+impl Running {
+    pub(super) fn new(exchange: Exchange, downstream: ConnKey) -> Self {
+        Self { exchange, downstream, upstream: None, stage: Stage::Relaying, hook_timer: None }
+    }
 }
 
 impl Slot {

@@ -2,6 +2,7 @@
 
 use crate::exchange::Outcome;
 use crate::observe;
+use crate::service::Services;
 use crate::settings::Settings;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Start {
     pub index: usize,
     /// What the server was told to do.
     pub settings: Arc<Settings>,
+    /// Who serves its listeners.
+    pub services: Services,
     /// The shard's own listening sockets.
     pub listeners: Vec<ListenerSocket>,
     /// Commands from the control thread.

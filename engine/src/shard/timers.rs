@@ -4,7 +4,7 @@
 //! nothing is armed or cancelled per request as long as deadlines only move later.
 
 use super::settle::unwatched_until;
-use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::slots::{Client, Role, Serving, Slot, Timed, Upstream};
 use super::{Life, Shard};
 use crate::exchange::{Outcome, Refusal, Timeout, Waits};
 use crate::io::{Close, Io};
@@ -40,7 +40,7 @@ impl<I: Io> Shard<I> {
                 if let Some((timer, _)) = timer {
                     self.wheel.cancel(timer);
                 }
-                slot.timer = Some((self.wheel.insert(deadline, key), deadline));
+                slot.timer = Some((self.wheel.insert(deadline, Timed::Conn(key)), deadline));
             }
         }
     }
@@ -54,6 +54,28 @@ impl<I: Io> Shard<I> {
             _ => {}
         }
         self.touch(key);
+    }
+
+    /// Arms the timer of a hook that waits, unless it is.
+    pub(super) fn arm_hook(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        let (Some(since), None) = (running.exchange.parked_since(), running.hook_timer) else { return };
+        let patience = running.exchange.snapshot().settings.limits.hook_timeout;
+        running.hook_timer = Some(self.wheel.insert(since + patience, Timed::Hook(key)));
+    }
+
+    /// The timer of a hook fired: of the one that waits now, or of an earlier one.
+    pub(super) fn on_hook_timer(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        running.hook_timer = None;
+        let patience = running.exchange.snapshot().settings.limits.hook_timeout;
+        match running.exchange.parked_since() {
+            Some(since) if since + patience <= self.now => {
+                self.feed(key, |exchange, env| exchange.on_timeout(Timeout::Hook, env));
+                self.after_hook(key);
+            }
+            _ => self.arm_hook(key),
+        }
     }
 
     fn on_due(&mut self, key: ConnKey, due: Due) {
@@ -85,7 +107,9 @@ impl<I: Io> Shard<I> {
                 let cluster = self.upstreams.cluster(endpoint.cluster);
                 match *state {
                     Upstream::Dialing { exchange, since } => {
-                        Some((since + cluster.timeouts.connect, Due::Dial(exchange)))
+                        let running = self.exchanges.get(exchange);
+                        let own = running.and_then(|running| running.exchange.timeouts());
+                        Some((since + own.unwrap_or(&cluster.timeouts).connect, Due::Dial(exchange)))
                     }
                     Upstream::Idle { since } => Some((since + cluster.keepalive.idle_timeout, Due::Expire)),
                     Upstream::Closing { since } => {
@@ -134,7 +158,7 @@ impl<I: Io> Shard<I> {
             .flatten();
         let total = limits
             .request_timeout
-            .and_then(|timeout| due(exchange.facts().times.begun + timeout, Timeout::Request))
+            .and_then(|timeout| due(exchange.begun() + timeout, Timeout::Request))
             .filter(|_| !matches!(exchange.waits(), Waits::Tunnel | Waits::Flush | Waits::Discard { .. }));
         let upstream = running.upstream.and_then(|upstream| self.conns.get(upstream));
         // While the origin does not take what the client sent, the client is not the one who is late.
@@ -146,7 +170,8 @@ impl<I: Io> Shard<I> {
         };
         let wait = match exchange.waits() {
             Waits::FirstByte { request_ended: false, expecting: true } => {
-                let since = exchange.facts().times.connected.unwrap_or(self.now);
+                let connected = exchange.session().and_then(|session| session.times().connected);
+                let since = connected.unwrap_or(self.now);
                 due(since + limits.expect_timeout, Timeout::Expect)
             }
             // What the client was sent so far is a 100 (Continue), which it may have waited for.
@@ -158,7 +183,11 @@ impl<I: Io> Shard<I> {
                 let moved = slot.conn.sent_at().max(slot.conn.received_at()).max(other);
                 due(moved + limits.tunnel_idle, Timeout::TunnelIdle)
             }
-            Waits::Connect { .. } | Waits::FirstByte { .. } | Waits::Response { .. } | Waits::Flush => None,
+            Waits::Hook
+            | Waits::Connect { .. }
+            | Waits::FirstByte { .. }
+            | Waits::Response { .. }
+            | Waits::Flush => None,
         };
         let watch = unwatched_until(slot, running).filter(|until| *until > self.now);
         let watch = watch.map(|until| (until, Due::Watch));
@@ -169,7 +198,7 @@ impl<I: Io> Shard<I> {
     fn upstream_deadline(&self, slot: &Slot, key: ExchangeKey, cluster: usize) -> Option<(Instant, Due)> {
         let running = self.exchanges.get(key)?;
         let exchange = &running.exchange;
-        let timeouts = &self.upstreams.cluster(cluster).timeouts;
+        let timeouts = exchange.timeouts().unwrap_or(&self.upstreams.cluster(cluster).timeouts);
         let due = |at: Instant, timeout| Some((at, Due::Exchange(key, timeout)));
         if !slot.conn.queue().is_empty() {
             let write_idle = exchange.snapshot().settings.limits.write_idle;

@@ -1,11 +1,11 @@
 //! What happens in a turn: feed one, drain all, settle.
 
-use super::slots::{Client, Role, Serving, Slot, Upstream};
+use super::slots::{Client, Role, Serving, Slot, Stage, Timed, Upstream};
 use super::{Life, ListenerKind, Shard};
 use crate::conn::Connection;
 use crate::exchange::{Downstream, Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
-use crate::keys::ConnKey;
+use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::{RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
 use crate::rt::Wakee;
 use crate::time::Instant;
@@ -40,7 +40,7 @@ impl<I: Io> Shard<I> {
             }
             ListenerKind::Tcp { .. } => Connection::raw(self.pool.clone(), now),
         };
-        let client = Client { facts, requests: 0, state: Serving::Waiting { since: now } };
+        let client = Client { facts, requests: 0, context: None, state: Serving::Waiting { since: now } };
         let key = self.conns.insert(Slot::new(conn, Role::Downstream(client)));
         self.io.adopt(key, accepted);
         if let ListenerKind::Tcp { index } = kind {
@@ -116,14 +116,37 @@ impl<I: Io> Shard<I> {
         self.begin_turn(now);
         // Who is late shows only when everything that came was sent on.
         self.settle();
-        while let Some(key) = self.wheel.poll_expired(now) {
-            self.on_timer(key);
+        while let Some(timed) = self.wheel.poll_expired(now) {
+            match timed {
+                Timed::Conn(key) => self.on_timer(key),
+                Timed::Hook(key) => self.on_hook_timer(key),
+            }
             self.settle();
         }
         if self.rt.is_timed() {
             self.rt.on_timeout(now);
         }
         self.end_turn();
+    }
+
+    /// A hook of an exchange was woken.
+    fn on_woken(&mut self, index: usize) {
+        let Some(key) = self.exchanges.key_at(index) else { return };
+        self.feed(key, Exchange::on_woken);
+        self.after_hook(key);
+    }
+
+    /// A hook went on, or was ended: so does its exchange.
+    pub(super) fn after_hook(&mut self, key: ExchangeKey) {
+        let Some(running) = self.exchanges.get(key) else { return };
+        if running.stage == Stage::Leaving {
+            if !running.exchange.is_parked() {
+                self.discard(key);
+            }
+            return;
+        }
+        self.relay_exchange(key);
+        self.touch_both(key);
     }
 
     /// No new connections from now on; what runs may end. Clients that are between requests have a moment left: they
@@ -161,6 +184,8 @@ impl<I: Io> Shard<I> {
                 _ => self.close(key, Close::Gentle),
             }
         }
+        // What is left of exchanges are hooks that wait.
+        self.exchanges.keys().into_iter().for_each(|key| self.discard(key));
         self.settle();
         self.rt.stop();
     }
@@ -178,7 +203,10 @@ impl<I: Io> Shard<I> {
         match (self.feeding.take().or_else(of_conn), conn) {
             (Some(exchange), _) => {
                 self.feed(exchange, Exchange::on_panicked);
-                self.touch_both(exchange);
+                match self.exchanges.get(exchange) {
+                    Some(running) if running.stage == Stage::Leaving => self.discard(exchange),
+                    _ => self.touch_both(exchange),
+                }
             }
             (None, Some(conn)) => self.close(conn, Close::Reset),
             (None, None) => return false,
@@ -221,9 +249,6 @@ impl<I: Io> Shard<I> {
             self.rt.call();
         }
     }
-
-    /// Something that an exchange waits for may be there.
-    fn on_woken(&mut self, _index: usize) {}
 
     fn receive(&mut self, key: ConnKey) -> Received {
         let mut vacant = self.pool.large();

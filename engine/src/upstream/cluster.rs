@@ -2,7 +2,8 @@
 
 use super::balance::{ALGORITHMS, Balance};
 use super::pool::IdlePool;
-use crate::settings::{self, Address, KeepAlive, UpstreamTimeouts};
+use crate::settings::{self, Address, KeepAlive, SocketOptions, UpstreamTimeouts};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 /// One endpoint of one cluster.
@@ -18,6 +19,23 @@ pub struct EndpointId {
 #[derive(Debug)]
 pub struct Upstreams {
     clusters: Vec<Cluster>,
+    /// How many of them were configured; the others are places.
+    configured: usize,
+    /// Places that were connected to: each is a cluster of one endpoint.
+    places: HashMap<Place, usize>,
+    /// Places without a connection, the longest unused in front.
+    vacant: VecDeque<usize>,
+}
+
+/// Somewhere to connect that is not configured. Connections to equal places are shared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Where.
+    pub address: Address,
+    /// How its sockets are made.
+    pub socket: SocketOptions,
+    /// Keeps connections apart that are equal otherwise.
+    pub group: u64,
 }
 
 /// A named set of interchangeable endpoints, and which is next.
@@ -29,8 +47,12 @@ pub struct Cluster {
     pub timeouts: UpstreamTimeouts,
     /// What happens to connections between requests.
     pub keepalive: KeepAlive,
-    /// Further attempts after the first.
-    pub retries_max: u32,
+    /// How its sockets are made.
+    pub socket: SocketOptions,
+    /// Connections of all its endpoints, idle ones included.
+    connections: usize,
+    /// Whether it stands in the list of those without one.
+    is_vacant: bool,
     endpoints: Vec<Endpoint>,
     balance: Box<dyn Balance>,
 }
@@ -51,7 +73,66 @@ pub struct Endpoint {
 impl Upstreams {
     /// The clusters of a configuration; a cluster's index is its place there.
     pub fn new(clusters: &[settings::Cluster]) -> Self {
-        Self { clusters: clusters.iter().map(Cluster::new).collect() }
+        let clusters: Vec<Cluster> = clusters.iter().map(Cluster::new).collect();
+        Self { configured: clusters.len(), clusters, places: HashMap::new(), vacant: VecDeque::new() }
+    }
+
+    /// The endpoint at this place. `None` when there are [`PLACES_MAX`] others, with a connection each.
+    pub fn at(&mut self, place: &Place) -> Option<EndpointId> {
+        let cluster = match self.places.get(place) {
+            Some(&cluster) => cluster,
+            None => self.make_room_for(place)?,
+        };
+        Some(EndpointId { cluster, endpoint: 0 })
+    }
+
+    fn make_room_for(&mut self, place: &Place) -> Option<usize> {
+        let endpoint = settings::Endpoint { address: place.address.clone(), weight: 1 };
+        let mut settings = settings::Cluster::new("", vec![endpoint]);
+        settings.socket = place.socket.clone();
+        let cluster = Cluster::new(&settings);
+        let index = if self.places.len() < PLACES_MAX {
+            self.clusters.push(cluster);
+            self.clusters.len() - 1
+        } else {
+            let index = self.next_vacant()?;
+            self.clusters[index] = cluster;
+            self.places.retain(|_, other| *other != index);
+            index
+        };
+        self.places.insert(place.clone(), index);
+        Some(index)
+    }
+
+    fn next_vacant(&mut self) -> Option<usize> {
+        while let Some(index) = self.vacant.pop_front() {
+            self.clusters[index].is_vacant = false;
+            if self.clusters[index].connections == 0 {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// A connection to this endpoint begins.
+    pub fn on_connection(&mut self, id: EndpointId) {
+        self.clusters[id.cluster].connections += 1;
+    }
+
+    /// A connection to this endpoint is gone.
+    pub fn on_connection_gone(&mut self, id: EndpointId) {
+        let cluster = &mut self.clusters[id.cluster];
+        cluster.connections -= 1;
+        if cluster.connections == 0 && id.cluster >= self.configured && !cluster.is_vacant {
+            cluster.is_vacant = true;
+            self.vacant.push_back(id.cluster);
+        }
+    }
+
+    /// Where an endpoint is, and how its sockets are made.
+    pub fn way_to(&self, id: EndpointId) -> (&Address, &SocketOptions) {
+        let cluster = &self.clusters[id.cluster];
+        (&cluster.endpoints[id.endpoint].address, &cluster.socket)
     }
 
     /// The cluster with this index.
@@ -109,7 +190,9 @@ impl Cluster {
             name: settings.name.as_str().into(),
             timeouts: settings.timeouts,
             keepalive: settings.keepalive,
-            retries_max: settings.retries_max,
+            socket: settings.socket.clone(),
+            connections: 0,
+            is_vacant: false,
             balance: make(endpoints.len()),
             endpoints,
         }
@@ -121,9 +204,35 @@ impl Cluster {
     }
 }
 
+/// Places of one shard: a proxy that goes wherever its clients say has to forget some.
+pub const PLACES_MAX: usize = 4096;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_forgotten_only_without_connections() {
+        let place = |port: u16, group| Place {
+            address: Address::Tcp(([127, 0, 0, 1], port).into()),
+            socket: SocketOptions::default(),
+            group,
+        };
+        let mut upstreams = Upstreams::new(&[]);
+        let first = upstreams.at(&place(1, 0)).unwrap();
+        assert_eq!(upstreams.at(&place(1, 0)), Some(first));
+        assert_ne!(upstreams.at(&place(1, 1)), Some(first));
+        upstreams.on_connection(first);
+        for group in 2..PLACES_MAX as u64 {
+            upstreams.at(&place(1, group)).unwrap();
+        }
+        // All others were never connected to, so none of them is known to be vacant.
+        assert_eq!(upstreams.at(&place(2, 0)), None);
+        upstreams.on_connection_gone(first);
+        assert_eq!(upstreams.at(&place(2, 0)), Some(first));
+        let again = upstreams.at(&place(1, 0));
+        assert_eq!(again, None);
+    }
 
     #[test]
     fn a_further_attempt_goes_elsewhere_while_there_is_an_elsewhere() {

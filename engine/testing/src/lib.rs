@@ -36,6 +36,8 @@ use client::ClientState;
 use origin::OriginState;
 use ringway_engine::io::pump::Driver;
 use ringway_engine::io::sim::{Call, Conditions};
+use ringway_engine::phase::Proxy;
+use ringway_engine::service::{Service, Services};
 use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
 use simulated::Simulated;
@@ -123,6 +125,7 @@ pub struct World {
 pub(crate) struct State {
     pub(crate) stage: Box<dyn Stage>,
     settings: Settings,
+    service: Option<Service>,
     is_running: bool,
     pub(crate) clients: Vec<ClientState>,
     pub(crate) origins: Vec<OriginState>,
@@ -151,6 +154,7 @@ impl World {
         let state = State {
             stage,
             settings,
+            service: None,
             is_running: false,
             clients: Vec::new(),
             origins: Vec::new(),
@@ -180,6 +184,19 @@ impl World {
         let mut state = self.state.borrow_mut();
         assert!(!state.is_running, "the proxy is running already");
         edit(&mut state.settings);
+    }
+
+    /// Lets this proxy serve the first listener instead of the settings' sites; before the first client. `make` is called
+    /// once on the shard.
+    pub fn proxy<P: Proxy>(&self, make: impl Fn() -> P + Send + Sync + 'static) {
+        self.service(Service::proxy(make));
+    }
+
+    /// As [`World::proxy`], with filters.
+    pub fn service(&self, service: Service) {
+        let mut state = self.state.borrow_mut();
+        assert!(!state.is_running, "the proxy is running already");
+        state.service = Some(service);
     }
 
     /// The origin, or the first of several.
@@ -353,7 +370,8 @@ impl State {
     pub(crate) fn start(&mut self) {
         if !std::mem::replace(&mut self.is_running, true) {
             self.settings.check().expect("the settings make sense");
-            self.stage.start(self.settings.clone());
+            let services = Services::new(vec![self.service.clone()]);
+            self.stage.start(self.settings.clone(), services);
         }
     }
 

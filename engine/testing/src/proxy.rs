@@ -4,6 +4,7 @@ use super::sockets::PATIENCE;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ringway_engine::io::pump::{self, Driver};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
+use ringway_engine::service::Services;
 use ringway_engine::settings::{Address, LogFormat, Settings};
 use ringway_engine::shard::{Command, ListenerKind, ListenerSocket, Report, Start};
 use ringway_engine::time::{Clock, Instant};
@@ -33,7 +34,7 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// Starts a shard on one loopback port for each listener, and waits until it accepts.
-    pub(super) fn start(settings: Settings, driver: Driver) -> Self {
+    pub(super) fn start(settings: Settings, services: Services, driver: Driver) -> Self {
         let (sockets, listeners) = listen(&settings);
         let ((mailbox, commands), (to_reports, reports)) = (unbounded(), unbounded());
         let (wake, woken) = UnixStream::pair().expect("a pair of sockets");
@@ -43,6 +44,7 @@ impl Proxy {
         let start = Start {
             index: 0,
             settings: Arc::new(settings),
+            services,
             listeners: sockets,
             mailbox: commands,
             wake: woken,

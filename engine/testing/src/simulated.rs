@@ -5,6 +5,7 @@ use super::{client_ip, origin_address};
 use ringway_engine::io::sim::{self, Call, Conditions, ListenerId, Network, Simulation, Welcome};
 use ringway_engine::io::{Close, PeerAddress};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
+use ringway_engine::service::Services;
 use ringway_engine::settings::{Address, LogFormat, Settings};
 use ringway_engine::time::Instant;
 use std::collections::BTreeMap;
@@ -77,9 +78,9 @@ impl Stage for Simulated {
         self.network.set_welcome(self.origins[origin], welcome);
     }
 
-    fn start(&mut self, settings: Settings) {
+    fn start(&mut self, settings: Settings, services: Services) {
         let (sink, lines) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
-        self.simulation.add_shard(&Arc::new(settings), 1, Some(sink));
+        self.simulation.add_shard(&Arc::new(settings), &services, 1, Some(sink));
         self.log = Some(lines);
     }
 

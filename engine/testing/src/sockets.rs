@@ -13,6 +13,7 @@ use ringway_engine::io::Close;
 use ringway_engine::io::pump::Driver;
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::observe::Snapshot;
+use ringway_engine::service::Services;
 use ringway_engine::settings::{Address, Settings};
 use ringway_engine::time::{Clock, Instant};
 use socket2::{Domain, Socket, Type};
@@ -170,11 +171,11 @@ impl Stage for Sockets {
         }
     }
 
-    fn start(&mut self, mut settings: Settings) {
+    fn start(&mut self, mut settings: Settings, services: Services) {
         for endpoint in settings.clusters.iter_mut().flat_map(|cluster| &mut cluster.endpoints) {
             endpoint.address = self.real(&endpoint.address);
         }
-        self.proxy = Some(Proxy::start(settings, self.driver));
+        self.proxy = Some(Proxy::start(settings, services, self.driver));
     }
 
     fn drain(&mut self, deadline: Duration) {

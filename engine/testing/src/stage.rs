@@ -7,6 +7,7 @@ use super::simulated::Simulated;
 use ringway_engine::io::Close;
 use ringway_engine::io::sim::Welcome;
 use ringway_engine::observe::Snapshot;
+use ringway_engine::service::Services;
 use ringway_engine::settings::{Address, Settings};
 use ringway_engine::time::Instant;
 use std::io;
@@ -51,7 +52,7 @@ pub(crate) trait Stage {
 
     /// Starts the proxy. Settings name its listeners and the origins as scripts do: by what
     /// [`proxy_address`](super::proxy_address) and [`origin_address`](super::origin_address) say.
-    fn start(&mut self, settings: Settings);
+    fn start(&mut self, settings: Settings, services: Services);
 
     /// Tells the proxy to stop gracefully.
     fn drain(&mut self, deadline: Duration);

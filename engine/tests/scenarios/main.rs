@@ -12,6 +12,7 @@ mod errors;
 mod expect;
 mod forwarding;
 mod framing;
+mod hooks;
 mod http10;
 mod interim;
 mod keepalive;

@@ -24,6 +24,7 @@ use origin::Conn;
 use plan::{Mishap, Plan};
 use ringway_engine::io::sim::{ListenerId, Network, Notice, Rng, Simulation, SocketId, Step};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
+use ringway_engine::service::Services;
 use ringway_engine::settings::LogFormat;
 use ringway_testing::http;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -79,7 +80,7 @@ impl World {
         let mut logs = Vec::new();
         for shard in 0..plan.shards as u64 {
             let (sink, log) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
-            simulation.add_shard(&settings, seed.wrapping_add(shard), Some(sink));
+            simulation.add_shard(&settings, &Services::default(), seed.wrapping_add(shard), Some(sink));
             logs.push(log);
         }
         let listeners = (0..plan.origins).map(|index| network.listen(&plan::origin_address(index))).collect();

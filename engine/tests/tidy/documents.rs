@@ -2,7 +2,7 @@
 //! code.
 
 use crate::source::{files, read, root};
-use ringway_engine::exchange::{Fault, Outcome};
+use ringway_engine::error::{Fault, Outcome};
 use ringway_proto::rules::Rule;
 use std::fmt::Write;
 use std::path::Path;
@@ -116,7 +116,7 @@ fn tables_are_those_of_the_code() {
 }
 
 fn outcomes() -> String {
-    let meanings = meanings(&read("engine/src/exchange/outcome.rs"), "outcomes! {\n");
+    let meanings = meanings(&read("engine/src/error/outcome.rs"), "outcomes! {\n");
     assert_eq!(meanings.len(), Outcome::ALL.len());
     let mut table = String::from("| outcome | fault | status | meaning |\n|---|---|---|---|\n");
     for (outcome, meaning) in Outcome::ALL.iter().zip(meanings) {

@@ -39,12 +39,39 @@ const ROWS: &[Row] = &[
     row("engine::route", &["engine::settings", "engine::observe", "proto::message"]),
     row("engine::coding", &["proto::message", "proto::chunk", "proto::rules"]),
     row("engine::phase", &["engine::settings", "engine::observe", "proto::message", "proto::chunk"]),
+    row("engine::error", &["engine::limits", "proto::message"]),
+    row(
+        "engine::phase",
+        &[
+            "engine::settings",
+            "engine::observe",
+            "engine::error",
+            "engine::upstream",
+            "engine::time",
+            "proto::message",
+            "proto::chunk",
+        ],
+    ),
+    // What crosses to a shard, and what a configuration describes, are made of phases.
+    row("engine::service", &["engine::phase"]),
+    row(
+        "engine::site",
+        &[
+            "engine::phase",
+            "engine::route",
+            "engine::settings",
+            "engine::error",
+            "proto::message",
+            "proto::rules",
+        ],
+    ),
     row(
         "engine::snapshot",
         &[
             "engine::settings",
-            "engine::route",
             "engine::phase",
+            "engine::service",
+            "engine::site",
             "engine::limits",
             "proto::h1",
             "proto::rules",
@@ -55,7 +82,8 @@ const ROWS: &[Row] = &[
         "engine::exchange",
         &[
             "engine::phase",
-            "engine::route",
+            "engine::error",
+            "engine::settings",
             "engine::upstream",
             "engine::snapshot",
             "engine::time",
@@ -93,6 +121,7 @@ const ROWS: &[Row] = &[
             "engine::rt",
             "engine::shard",
             "engine::snapshot",
+            "engine::service",
             "engine::observe",
             "engine::settings",
             "engine::keys",
@@ -112,6 +141,7 @@ const ROWS: &[Row] = &[
             "engine::route",
             "engine::phase",
             "engine::snapshot",
+            "engine::service",
             "engine::observe",
             "engine::settings",
             "engine::keys",
@@ -121,7 +151,10 @@ const ROWS: &[Row] = &[
             "proto::chunk",
         ],
     ),
-    row("engine::lifecycle", &["engine::shard", "engine::observe", "engine::settings", "engine::time"]),
+    row(
+        "engine::lifecycle",
+        &["engine::shard", "engine::service", "engine::observe", "engine::settings", "engine::time"],
+    ),
     row("bin", &["bin", "engine::lifecycle", "engine::settings", "engine::limits", "engine::route"]),
 ];
 

@@ -90,6 +90,25 @@ impl Fields {
         Self { received, added: Vec::new(), list, noted }
     }
 
+    /// Becomes a copy of `other`, in the memory that is there.
+    #[inline]
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.received = other.received.clone();
+        self.added.clear();
+        self.added.extend_from_slice(&other.added);
+        self.list.clear();
+        self.list.extend_from_slice(&other.list);
+        self.noted = other.noted;
+    }
+
+    /// No fields, in the memory that is there.
+    pub(crate) fn release(&mut self) {
+        self.received = Chunk::EMPTY;
+        self.added.clear();
+        self.list.clear();
+        self.noted = 0;
+    }
+
     /// Whether a field of this known name may be there. Only a no is certain.
     #[inline]
     fn may_have(&self, id: Name) -> bool {

@@ -169,6 +169,33 @@ impl RequestHead {
         self.framing
     }
 
+    /// Becomes a copy of `other`, in the memory that is there.
+    #[inline]
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self { method, version, target, fields, method_span, framing, new_target, upgrade } = other;
+        self.method = *method;
+        self.version = *version;
+        self.target = *target;
+        self.fields.copy_from(fields);
+        self.method_span = *method_span;
+        self.framing = *framing;
+        self.new_target.clone_from(new_target);
+        self.upgrade.clone_from(upgrade);
+    }
+
+    /// Lets go of what it holds, but not of the memory for the next [`RequestHead::copy_from`].
+    pub fn release(&mut self) {
+        self.fields.release();
+        self.new_target = None;
+        self.upgrade = None;
+    }
+
+    /// Says anew what content follows: whoever changes the content has to.
+    pub fn set_body(&mut self, body: Body) {
+        self.fields.remove(super::Name::ContentLength);
+        self.framing = FramingChecked::for_local(body);
+    }
+
     /// All received bytes of the head.
     #[inline]
     pub fn received(&self) -> &[u8] {
@@ -243,10 +270,19 @@ impl ResponseHead {
         self.framing
     }
 
-    /// Makes the head safe to keep beyond this turn.
+    /// Says anew what content follows: whoever changes the content has to.
+    pub fn set_body(&mut self, body: Body) {
+        self.fields.remove(super::Name::ContentLength);
+        self.framing = FramingChecked::for_local(body);
+    }
+
+    /// Makes the head safe to keep beyond this turn: copied where it would pin a much larger buffer.
+    #[inline]
     pub fn retain(&mut self, pool: &Pool) {
-        let received = core::mem::take(&mut self.fields.received);
-        self.fields.received = received.retain(pool);
+        if self.fields.received.is_pinning() {
+            let received = core::mem::take(&mut self.fields.received);
+            self.fields.received = received.retain(pool);
+        }
     }
 
     /// All received bytes of the head; empty for a response of our own.

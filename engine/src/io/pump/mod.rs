@@ -21,7 +21,7 @@ use super::{Close, Interest, Io};
 use crate::keys::ConnKey;
 use crate::observe::RequestIds;
 use crate::rt;
-use crate::settings::Address;
+use crate::settings::{Address, SocketOptions};
 use crate::shard::{Command, ListenerKind, Parts, Report, Shard, Start};
 use crate::snapshot::Snapshot;
 use crate::time::{Clock, Instant};
@@ -112,7 +112,7 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
     let rung = Readiness::new(bell.try_clone()?)?;
     let rt = rt::Local::new(Arc::clone(&start.counters), move || sys::ring(&bell));
     let parts = Parts {
-        snapshot: Rc::new(Snapshot::new(start.settings)),
+        snapshot: Rc::new(Snapshot::with(start.settings, &start.services)),
         clock: Rc::clone(&clock),
         counters: start.counters,
         log: start.log,
@@ -340,8 +340,8 @@ impl Io for Sockets {
         }
     }
 
-    fn dial(&mut self, conn: ConnKey, address: &Address) -> io::Result<()> {
-        let fd = sys::connect(address)?;
+    fn dial(&mut self, conn: ConnKey, address: &Address, options: &SocketOptions) -> io::Result<()> {
+        let fd = sys::connect(address, options)?;
         self.insert(conn, fd)
     }
 

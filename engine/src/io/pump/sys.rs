@@ -1,11 +1,12 @@
 //! System calls on sockets, each in one place with what it promises.
 
 use crate::limits::SLICES_PER_SEND;
-use crate::settings::Address;
+use crate::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -53,12 +54,15 @@ pub(super) fn transmit(fd: RawFd, queue: &SendQueue) -> io::Result<usize> {
 }
 
 /// Begins to connect; the descriptor becomes writable when that has ended.
-pub(super) fn connect(address: &Address) -> io::Result<OwnedFd> {
+pub(super) fn connect(address: &Address, options: &SocketOptions) -> io::Result<OwnedFd> {
     let (socket, address) = match address {
         Address::Tcp(address) => {
             let kind = Type::STREAM.nonblocking().cloexec();
             let socket = Socket::new(Domain::for_address(*address), kind, Some(Protocol::TCP))?;
             socket.set_tcp_nodelay(true)?;
+            if *options != SocketOptions::default() {
+                prepare(&socket, *address, options)?;
+            }
             (socket, SockAddr::from(*address))
         }
         Address::Unix(path) => {
@@ -71,6 +75,44 @@ pub(super) fn connect(address: &Address) -> io::Result<OwnedFd> {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket.into()),
         Err(error) => Err(error),
     }
+}
+
+/// Sets what was asked for on a socket that is to be connected to `address`.
+fn prepare(socket: &Socket, address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
+    let SocketOptions { bind, keepalive, user_timeout, receive_buffer, dscp, fast_open } = options;
+    if let Some(keepalive) = keepalive {
+        let times = TcpKeepalive::new()
+            .with_time(keepalive.idle)
+            .with_interval(keepalive.interval)
+            .with_retries(keepalive.count);
+        socket.set_tcp_keepalive(&times)?;
+    }
+    if user_timeout.is_some() {
+        socket.set_tcp_user_timeout(*user_timeout)?;
+    }
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(*bytes)?;
+    }
+    if let Some(dscp) = dscp {
+        let class = u32::from(*dscp) << 2;
+        if address.is_ipv4() { socket.set_tos_v4(class)? } else { socket.set_tclass_v6(class)? }
+    }
+    if *fast_open {
+        set_option(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT, 1)?;
+    }
+    if let Some(source) = bind {
+        // The port is chosen when the other end is known, so that one port serves many of them.
+        set_option(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+        socket.bind(&SockAddr::from(*source))?;
+    }
+    Ok(())
+}
+
+fn set_option(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` lives for the call and has the size that is said.
+    let result = unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// How a connect ended.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::observe::Counters;
+use crate::service::Services;
 use crate::settings::{Address, Settings, TcpListener};
 use crate::shard::ListenerSocket;
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
@@ -25,6 +26,7 @@ fn what_is_accepted_when_a_shard_begins_to_drain_is_drained() {
     wake.set_nonblocking(true).unwrap();
     let counters = Arc::new(Counters::new(Start::OUTCOME_LABELS));
     let start = Start {
+        services: Services::default(),
         index: 0,
         settings: Arc::new(settings),
         listeners: vec![raw, http],

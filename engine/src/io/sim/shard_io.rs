@@ -6,7 +6,7 @@ use super::{Accepted, SocketId};
 use crate::io::{Close, Interest, Io, PeerAddress};
 use crate::keys::ConnKey;
 use crate::limits::SLICES_PER_SEND;
-use crate::settings::Address;
+use crate::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
 use std::io;
 
@@ -95,7 +95,7 @@ impl Io for SimIo {
         self.insert(conn, accepted.0);
     }
 
-    fn dial(&mut self, conn: ConnKey, address: &Address) -> io::Result<()> {
+    fn dial(&mut self, conn: ConnKey, address: &Address, _: &SocketOptions) -> io::Result<()> {
         let owner = self.watched(conn);
         let mut state = self.network.state.borrow_mut();
         state.on_call(Call::Dial);

@@ -7,6 +7,7 @@ use crate::keys::ConnKey;
 use crate::limits::ACCEPT_BACKOFF_MS;
 use crate::observe::{Counters, LogSink, RequestIds};
 use crate::rt;
+use crate::service::Services;
 use crate::settings::Settings;
 use crate::shard::{ListenerKind, Parts, Shard, Start};
 use crate::snapshot::Snapshot;
@@ -58,7 +59,7 @@ impl Simulation {
         let mut simulation = Self::without_shards(conditions, seed);
         let settings = Arc::new(settings);
         for index in 0..settings.workers.unwrap_or(1) {
-            simulation.add_shard(&settings, seed.wrapping_add(index as u64), None);
+            simulation.add_shard(&settings, &Services::default(), seed.wrapping_add(index as u64), None);
         }
         simulation
     }
@@ -71,11 +72,17 @@ impl Simulation {
     }
 
     /// Adds a shard that makes its request ids from `seed`, and returns its number.
-    pub fn add_shard(&mut self, settings: &Arc<Settings>, seed: u64, log: Option<LogSink>) -> usize {
+    pub fn add_shard(
+        &mut self,
+        settings: &Arc<Settings>,
+        services: &Services,
+        seed: u64,
+        log: Option<LogSink>,
+    ) -> usize {
         let index = self.shards.len();
         let counters = Arc::new(Counters::new(Start::OUTCOME_LABELS));
         let parts = Parts {
-            snapshot: Rc::new(Snapshot::new(Arc::clone(settings))),
+            snapshot: Rc::new(Snapshot::with(Arc::clone(settings), services)),
             clock: Rc::clone(&self.clock),
             counters: Arc::clone(&counters),
             log,

@@ -94,6 +94,18 @@ outcomes! {
     NoEndpoint, Local, 503, "no_endpoint";
     /// We ran out of descriptors or ports on the way to the origin.
     LocalResources, Local, 503, "local_resources";
+    /// A hook refused the request with a status of its choice.
+    Refused, Downstream, 403, "refused";
+    /// A hook failed.
+    HookFailed, Local, 500, "hook_failed";
+    /// A hook took longer than it may.
+    HookTimeout, Local, 504, "hook_timeout";
+    /// A hook chose a peer that cannot be used: an unknown cluster, an option that is not there.
+    PeerInvalid, Local, 500, "peer_invalid";
+    /// Content is longer than a filter allows.
+    TooLarge, Downstream, 413, "too_large";
+    /// A client sends more requests than a filter allows.
+    RateLimited, Downstream, 429, "rate_limited";
     /// A filter made something that cannot be sent, or an invariant of ours did not hold.
     Internal, Local, 500, "internal";
     /// Request processing panicked.

@@ -1,4 +1,4 @@
-//! What is noted along the way for log and metrics.
+//! What is noted of an exchange along the way: hooks may look at it, log and metrics are made of it.
 
 use crate::observe::{RequestId, RequestIds};
 use crate::time::Instant;

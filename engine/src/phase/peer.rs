@@ -1,0 +1,184 @@
+//! Where a request goes, and how it gets there.
+
+use crate::settings::{Address, SocketOptions, UpstreamTimeouts};
+use crate::upstream::Place;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The upstream of one attempt: what `upstream_peer` answers with.
+///
+/// Either a cluster, whose balancing, pools, time-outs and retries then hold, or an address of the hook's own choice.
+/// Connections to an address are pooled, too: two peers share idle connections when everything that shapes a
+/// connection is equal (address, socket options, group).
+///
+/// ```
+/// use ringway_engine::phase::Peer;
+/// use std::time::Duration;
+///
+/// let peer = Peer::cluster("app").first_byte_timeout(Duration::from_secs(2));
+/// let other = Peer::address(([127, 0, 0, 1], 9001)).retries(1).group(7);
+/// # let _ = (peer, other);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub(crate) target: Target,
+    pub(crate) options: Option<Box<Options>>,
+}
+
+/// What is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The cluster of this name.
+    Named(Box<str>),
+    /// The cluster with this index.
+    Cluster(usize),
+    /// A place of the hook's own choice.
+    Address(Box<Place>),
+}
+
+/// What differs from the defaults for this attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) between_bytes: Option<Duration>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) is_fresh: bool,
+    pub(crate) is_tls: bool,
+    pub(crate) is_misused: bool,
+}
+
+impl Peer {
+    /// An endpoint of the cluster of this name, as its balancing finds. An unknown name fails the exchange with
+    /// `peer_invalid`.
+    pub fn cluster(name: impl Into<Box<str>>) -> Self {
+        Self { target: Target::Named(name.into()), options: None }
+    }
+
+    /// The cluster with this index in the settings.
+    #[inline]
+    pub fn cluster_at(index: usize) -> Self {
+        Self { target: Target::Cluster(index), options: None }
+    }
+
+    /// An IP address and port.
+    pub fn address(address: impl Into<SocketAddr>) -> Self {
+        Self::place(Address::Tcp(address.into()))
+    }
+
+    /// A Unix-domain stream socket.
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::place(Address::Unix(path.into()))
+    }
+
+    fn place(address: Address) -> Self {
+        let place = Place { address, socket: SocketOptions::default(), group: 0 };
+        Self { target: Target::Address(Box::new(place)), options: None }
+    }
+
+    /// How long connecting may take. Default: the cluster's, 2 s for an address.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options().connect = Some(timeout);
+        self
+    }
+
+    /// From the end of the request to the first byte of the answer. Default: the cluster's, 30 s for an address.
+    #[must_use]
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.options().first_byte = Some(timeout);
+        self
+    }
+
+    /// Between two receives of the answer. Default: the cluster's, 60 s for an address.
+    #[must_use]
+    pub fn between_bytes_timeout(mut self, timeout: Duration) -> Self {
+        self.options().between_bytes = Some(timeout);
+        self
+    }
+
+    /// How many further attempts may follow a failure by themselves. Default: the cluster's, none for an address. A
+    /// hook may allow more, see [`crate::error::Error::set_retry`].
+    #[must_use]
+    pub fn retries(mut self, max: u32) -> Self {
+        self.options().retries = Some(max);
+        self
+    }
+
+    /// Dials, even where an idle connection is in the pool.
+    #[must_use]
+    pub fn fresh(mut self) -> Self {
+        self.options().is_fresh = true;
+        self
+    }
+
+    /// How sockets to an address are made. The sockets of a cluster are made as its settings say: with one of those
+    /// this is a mistake of the hook, `peer_invalid`.
+    #[must_use]
+    pub fn socket(mut self, socket: SocketOptions) -> Self {
+        match &mut self.target {
+            Target::Address(place) => place.socket = socket,
+            Target::Named(_) | Target::Cluster(_) => self.options().is_misused = true,
+        }
+        self
+    }
+
+    /// Keeps idle connections of one group apart from those of others: tenants, identities. Default 0. With a cluster
+    /// this is a mistake of the hook, `peer_invalid`.
+    #[must_use]
+    pub fn group(mut self, group: u64) -> Self {
+        match &mut self.target {
+            Target::Address(place) => place.group = group,
+            Target::Named(_) | Target::Cluster(_) => self.options().is_misused = true,
+        }
+        self
+    }
+
+    /// Asks for TLS with this server name. It cannot be had yet: the exchange fails with `peer_invalid`, since to send
+    /// in clear what was meant to be secret would be worse.
+    #[must_use]
+    pub fn tls(mut self, server_name: &str) -> Self {
+        let _ = server_name;
+        self.options().is_tls = true;
+        self
+    }
+
+    fn options(&mut self) -> &mut Options {
+        self.options.get_or_insert_default()
+    }
+
+    /// Why it cannot be used, where the reason is in itself.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let options = self.options.as_ref()?;
+        if options.is_tls {
+            return Some("TLS to a peer is not there yet");
+        }
+        options.is_misused.then_some("sockets and groups of a cluster are as its settings say")
+    }
+}
+
+impl Options {
+    /// The time-outs of an attempt at something whose own are `timeouts`.
+    pub(crate) fn timeouts(&self, timeouts: UpstreamTimeouts) -> UpstreamTimeouts {
+        UpstreamTimeouts {
+            connect: self.connect.unwrap_or(timeouts.connect),
+            first_byte: self.first_byte.unwrap_or(timeouts.first_byte),
+            between_bytes: self.between_bytes.unwrap_or(timeouts.between_bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_said() {
+        let address = || Peer::address(([127, 0, 0, 1], 80));
+        assert_eq!(address().socket(SocketOptions::default()).group(1).mistake(), None);
+        assert!(Peer::cluster("a").group(1).mistake().is_some());
+        assert!(Peer::cluster_at(0).socket(SocketOptions::default()).mistake().is_some());
+        assert!(address().tls("example.com").mistake().is_some());
+    }
+}

@@ -1,0 +1,198 @@
+//! What every hook of an exchange gets: the request, the client, and what can be asked of the engine.
+
+use super::chain::LinkPool;
+use super::facts::{Downstream, Facts, Id, Times, Traffic};
+use crate::time::Instant;
+use ringway_proto::chunk::Chunk;
+use ringway_proto::message::RequestHead;
+use std::any::Any;
+use std::rc::Rc;
+
+/// One request with its client and what has become of it so far.
+///
+/// It is lent to one hook after the other. What outlives the exchange has to be taken out of it.
+pub struct Session {
+    pub(crate) request: Option<RequestHead>,
+    pub(crate) facts: Facts,
+    /// Upgrade tokens that may pass; lower case.
+    pub(crate) upgrades: Rc<[Box<[u8]>]>,
+    pub(crate) status: Option<u16>,
+    pub(crate) attempts: u32,
+    pub(crate) endpoint: Option<Rc<str>>,
+    pub(crate) is_draining: bool,
+    pub(crate) wants_close: bool,
+    pub(crate) request_content: ContentUse,
+    pub(crate) response_content: ContentUse,
+    /// Kept by the client's connection between its requests.
+    pub(crate) connection: Option<Box<dyn Any>>,
+    /// Filters that join the exchange once the hook that runs has answered.
+    pub(crate) attached: Vec<Rc<LinkPool>>,
+}
+
+/// What the content hooks do with a message's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ContentUse {
+    /// They may change it. Its length is not known before its end, so it is sent without one (chunked in HTTP/1.1).
+    #[default]
+    Rewrite,
+    /// They only look at it: the announced length stays. What they change all the same is not sent.
+    Observe,
+    /// They are not called.
+    Skip,
+}
+
+impl Session {
+    pub(crate) fn new(facts: Facts, upgrades: Rc<[Box<[u8]>]>) -> Self {
+        Self {
+            request: None,
+            facts,
+            upgrades,
+            status: None,
+            attempts: 0,
+            endpoint: None,
+            is_draining: false,
+            wants_close: false,
+            request_content: ContentUse::Rewrite,
+            response_content: ContentUse::Rewrite,
+            connection: None,
+            attached: Vec::new(),
+        }
+    }
+
+    /// The request as the client sent it, with what filters changed. What is sent to an origin is made of it for each
+    /// attempt: hop-by-hop fields are removed, forwarding fields added.
+    #[inline]
+    pub fn request(&self) -> &RequestHead {
+        self.request.as_ref().expect("hooks run for requests")
+    }
+
+    /// The request for changing, before an upstream is chosen. Later changes are seen by later attempts only; see
+    /// `upstream_request_filter` for the one that is sent.
+    ///
+    /// What frames the message and concerns the connection (`Content-Length`, `Transfer-Encoding`, `Connection`) is
+    /// written anew by whoever sends it: changes to those have no effect.
+    #[inline]
+    pub fn request_mut(&mut self) -> &mut RequestHead {
+        self.request.as_mut().expect("hooks run for requests")
+    }
+
+    /// The client.
+    #[inline]
+    pub fn client(&self) -> &Downstream {
+        &self.facts.downstream
+    }
+
+    /// The request's id, which the origin gets as `X-Request-Id`.
+    pub fn id(&self) -> &[u8] {
+        &self.facts.id
+    }
+
+    /// Gives the request another id. One that could do harm in a log is not taken: at most 128 visible characters.
+    pub fn set_id(&mut self, id: &[u8]) -> bool {
+        let is_acceptable = crate::observe::is_acceptable(id);
+        if is_acceptable {
+            self.facts.id = Id::Taken(id.into());
+        }
+        is_acceptable
+    }
+
+    /// The host and port that were asked for, as they came; empty where none was.
+    pub fn host(&self) -> &[u8] {
+        &self.facts.host
+    }
+
+    /// Which request of its connection this is, from 1.
+    pub fn number(&self) -> u64 {
+        self.facts.number
+    }
+
+    /// When things happened.
+    pub fn times(&self) -> Times {
+        self.facts.times
+    }
+
+    /// When the request began.
+    pub fn begun(&self) -> Instant {
+        self.facts.times.begun
+    }
+
+    /// Bytes of content that moved until now.
+    pub fn traffic(&self) -> Traffic {
+        self.facts.traffic
+    }
+
+    /// The status of the final response, once its head was sent.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Attempts at an upstream until now, the one under way included.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The address of the last attempt, as logs show it.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// Whether the process is finishing what runs and takes no new connections.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Closes the client's connection behind this exchange.
+    pub fn close_connection(&mut self) {
+        self.wants_close = true;
+    }
+
+    /// Lets these upgrades pass to the origin, in lower case. Default: `websocket` alone. `h2c` never passes.
+    pub fn set_upgrades(&mut self, tokens: Rc<[Box<[u8]>]>) {
+        self.upgrades = tokens;
+    }
+
+    /// What the request's content hooks do with it. To be said before its first piece: in a filter of the request.
+    /// Default: [`ContentUse::Rewrite`].
+    pub fn set_request_content(&mut self, what: ContentUse) {
+        self.request_content = what;
+    }
+
+    /// What the response's content hooks do with it. To be said before its head is sent: in a filter of the response,
+    /// or earlier. Default: [`ContentUse::Rewrite`].
+    pub fn set_response_content(&mut self, what: ContentUse) {
+        self.response_content = what;
+    }
+
+    /// Something that the client's connection keeps for its next request: put there by one exchange, found by the
+    /// next. It is gone before `logging` runs, since the next request may have begun by then.
+    pub fn connection_context(&mut self) -> &mut Option<Box<dyn Any>> {
+        &mut self.connection
+    }
+
+    /// Lets a filter take part in this exchange from the next phase on: behind all others for requests, in front of
+    /// them for responses.
+    pub fn attach(&mut self, filter: &Rc<LinkPool>) {
+        self.attached.push(Rc::clone(filter));
+    }
+
+    /// As new, for the next exchange.
+    pub(crate) fn clear(&mut self) {
+        self.request = None;
+        self.facts.host = Chunk::EMPTY;
+        self.endpoint = None;
+        self.connection = None;
+        self.attached.clear();
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { request, facts, status, attempts, .. } = self;
+        f.debug_struct("Session")
+            .field("request", request)
+            .field("facts", facts)
+            .field("status", status)
+            .field("attempts", attempts)
+            .finish_non_exhaustive()
+    }
+}
