@@ -9,6 +9,8 @@
     )
 )]
 
+pub mod app;
+pub mod client;
 pub mod coding;
 pub mod conn;
 pub mod error;
@@ -20,6 +22,7 @@ pub mod limits;
 pub mod meter;
 pub mod observe;
 pub mod phase;
+pub mod port;
 pub mod route;
 pub mod rt;
 pub mod service;

@@ -2,14 +2,22 @@
 //!
 //! A proxy need not be `Send`, and each shard has one of its own. What crosses to a shard's thread is how to make it.
 
-use crate::phase::{Filter, LinkPool, Proxy, Rooms};
+use crate::app::{self, HttpApp, StreamApp};
+use crate::phase::{App, Filter, LinkPool, Proxy, Rooms};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// The services of a server's listeners, by the listener's index in the settings. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Services(Arc<Vec<Option<Service>>>);
+pub struct Services {
+    http: Arc<Vec<Option<Service>>>,
+    streams: Arc<Vec<Option<StreamService>>>,
+}
+
+/// Who serves the connections of a TCP listener.
+#[derive(Clone)]
+pub struct StreamService(Arc<dyn Fn() -> App + Send + Sync>);
 
 /// Who takes part in the exchanges of a listener: a proxy, with filters in front of it and behind it.
 #[derive(Clone, Default)]
@@ -25,6 +33,11 @@ impl Service {
     /// A proxy; `make` is called once on each shard.
     pub fn proxy<P: Proxy>(make: impl Fn() -> P + Send + Sync + 'static) -> Self {
         Self::default().then(move |rooms| LinkPool::of_proxy(Rc::new(make()), rooms))
+    }
+
+    /// An app that answers by itself; `make` is called once on each shard.
+    pub fn app<A: HttpApp>(make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self::proxy(move || app::proxy(make()))
     }
 
     /// A filter in front of everything that is there: the first to see a request, the last to see its response.
@@ -46,16 +59,41 @@ impl Service {
     }
 }
 
+impl StreamService {
+    /// An app; `make` is called once on each shard.
+    pub fn app<A: StreamApp>(make: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || app::stream(make())))
+    }
+}
+
 impl Services {
     /// Services by listener; `None` serves the sites of the settings.
-    pub fn new(services: Vec<Option<Service>>) -> Self {
-        Self(Arc::new(services))
+    pub fn new(http: Vec<Option<Service>>) -> Self {
+        Self { http: Arc::new(http), streams: Arc::default() }
+    }
+
+    /// Services by TCP listener; `None` relays to the cluster of the settings.
+    #[must_use]
+    pub fn with_streams(mut self, streams: Vec<Option<StreamService>>) -> Self {
+        self.streams = Arc::new(streams);
+        self
     }
 
     /// Makes the members of a listener's chain for this shard.
     pub(crate) fn members(&self, listener: usize, rooms: &Rooms) -> Option<Vec<Rc<LinkPool>>> {
-        let service = self.0.get(listener)?.as_ref()?;
+        let service = self.http.get(listener)?.as_ref()?;
         Some(service.members.iter().map(|make| make(rooms)).collect())
+    }
+
+    /// Makes the app of a TCP listener for this shard.
+    pub(crate) fn stream(&self, listener: usize) -> Option<App> {
+        self.streams.get(listener)?.as_ref().map(|service| (service.0)())
+    }
+}
+
+impl fmt::Debug for StreamService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamService")
     }
 }
 

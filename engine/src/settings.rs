@@ -52,15 +52,15 @@ pub struct Listener {
     pub mode: Option<u32>,
 }
 
-/// A raw TCP listener: every connection is tunneled to an endpoint of one cluster.
+/// A raw TCP listener: every connection is tunneled to an endpoint of one cluster, or served by an app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpListener {
     /// Where to listen.
     pub address: Address,
     /// File mode of a Unix-domain socket.
     pub mode: Option<u32>,
-    /// Name of the cluster that connections go to.
-    pub cluster: String,
+    /// Name of the cluster that connections go to; `None` where an app serves them.
+    pub cluster: Option<String>,
 }
 
 /// A named set of interchangeable endpoints.
@@ -428,7 +428,7 @@ impl Settings {
                 RouteAction::Proxy { cluster } => Some(cluster),
                 _ => None,
             });
-        for name in proxied.chain(self.tcp.iter().map(|listener| &listener.cluster)) {
+        for name in proxied.chain(self.tcp.iter().filter_map(|listener| listener.cluster.as_ref())) {
             if !known(name) {
                 errors.push(format!("there is no cluster \"{name}\""));
             }

@@ -1,7 +1,7 @@
 //! A configuration as one shard uses it: built once, never changed, replaced as a whole.
 
 use crate::limits::{DEFAULT_NAME_PASSES_MAX, INTERIM_RESPONSES_MAX};
-use crate::phase::{LinkPool, Rooms};
+use crate::phase::{App, LinkPool, Rooms};
 use crate::service::Services;
 use crate::settings::Settings;
 use crate::site::Sites;
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub upgrades: Rc<[Box<[u8]>]>,
     /// Who takes part in the exchanges of each listener, in order.
     members: Vec<Vec<Rc<LinkPool>>>,
+    /// Who serves the connections of each TCP listener, where a cluster does not.
+    streams: Vec<Option<App>>,
 }
 
 impl Snapshot {
@@ -67,6 +69,7 @@ impl Snapshot {
             passes_max: if settings.forwarding.via.is_some() { 1 } else { DEFAULT_NAME_PASSES_MAX },
             upgrades: Rc::new([ringway_proto::rules::upgrade::WEBSOCKET.into()]),
             members,
+            streams: (0..settings.tcp.len()).map(|listener| services.stream(listener)).collect(),
             settings,
         }
     }
@@ -82,9 +85,14 @@ impl Snapshot {
         self.settings.clusters.iter().position(|cluster| cluster.name == name)
     }
 
+    /// The app that serves the connections of a TCP listener, if one does.
+    pub fn stream_app(&self, listener: usize) -> Option<&App> {
+        self.streams.get(listener)?.as_ref()
+    }
+
     /// The index of the cluster that raw connections of a TCP listener go to.
     pub fn tcp_cluster(&self, listener: usize) -> usize {
-        let found = self.cluster_index(&self.settings.tcp[listener].cluster);
-        found.expect("Settings::check found every name")
+        let name = self.settings.tcp[listener].cluster.as_deref();
+        name.and_then(|name| self.cluster_index(name)).expect("Settings::check found every name")
     }
 }

@@ -42,7 +42,7 @@ fn the_example_says_what_it_says() {
             Listener { address: tcp(8080), mode: None },
             Listener { address: Address::Unix("/run/app.sock".into()), mode: Some(0o660) },
         ],
-        tcp: vec![TcpListener { address: tcp(5432), mode: None, cluster: "db".into() }],
+        tcp: vec![TcpListener { address: tcp(5432), mode: None, cluster: Some("db".into()) }],
         clusters: vec![
             Cluster::new("app", vec![endpoint(9001, 1), endpoint(9002, 2)]),
             Cluster::new("db", vec![endpoint(5433, 1)]),

@@ -4,9 +4,10 @@
 //! come in with [`Connection::send`] and leave as bytes through the queue, which the shard transmits.
 
 use crate::limits::UNDECODED_HIGH_BYTES;
+use crate::port::{Port, Speech};
 use crate::time::Instant;
 use ringway_proto::chunk::{Chunk, Pool, SendQueue};
-use ringway_proto::message::{Part, RefusedRequest, RequestHead};
+use ringway_proto::message::{Part, RefusedRequest, RequestHead, Status};
 use ringway_proto::{h1, raw};
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -35,6 +36,15 @@ pub struct Connection {
 enum Codec {
     H1(h1::Codec),
     Raw(raw::Codec),
+    /// Nothing: parts pass as they are, to and from user code.
+    Port(Inner),
+}
+
+/// The shard's end of a connection in memory.
+#[derive(Debug)]
+struct Inner {
+    port: Port,
+    has_response_begun: bool,
 }
 
 /// What may still come from the peer.
@@ -60,6 +70,19 @@ enum Output {
     Broken,
 }
 
+impl Inner {
+    fn poll_part(&mut self) -> Option<Part> {
+        let part = self.port.poll_part();
+        if let Some(Part::Response(head)) = &part {
+            self.has_response_begun |= !head.status.is_informational();
+            if head.status == Status::SWITCHING_PROTOCOLS {
+                self.port.switch();
+            }
+        }
+        part
+    }
+}
+
 impl Connection {
     /// A connection on which a client speaks HTTP/1.
     pub fn server(limits: Rc<h1::CodecLimits>, pool: Pool, now: Instant) -> Self {
@@ -74,6 +97,11 @@ impl Connection {
     /// A connection of opaque bytes.
     pub fn raw(pool: Pool, now: Instant) -> Self {
         Self::new(Codec::Raw(raw::Codec::new(pool.clone())), pool, now)
+    }
+
+    /// A connection in memory.
+    pub fn port(port: Port, pool: Pool, now: Instant) -> Self {
+        Self::new(Codec::Port(Inner { port, has_response_begun: false }), pool, now)
     }
 
     fn new(codec: Codec, pool: Pool, now: Instant) -> Self {
@@ -95,6 +123,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.on_received(chunk),
             Codec::Raw(codec) => codec.on_received(chunk),
+            Codec::Port(_) => debug_assert!(false, "no bytes come from memory"),
         }
     }
 
@@ -109,6 +138,7 @@ impl Connection {
             match &mut self.codec {
                 Codec::H1(codec) => codec.on_finished(),
                 Codec::Raw(codec) => codec.on_finished(),
+                Codec::Port(_) => {}
             }
         }
     }
@@ -162,6 +192,7 @@ impl Connection {
                 part
             }
             Codec::Raw(codec) => codec.poll_part(),
+            Codec::Port(inner) => inner.poll_part(),
         }
     }
 
@@ -169,7 +200,7 @@ impl Connection {
     pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
         match &mut self.codec {
             Codec::H1(codec) => codec.take_refused(),
-            Codec::Raw(_) => None,
+            Codec::Raw(_) | Codec::Port(_) => None,
         }
     }
 
@@ -188,6 +219,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.send(part, &mut self.queue),
             Codec::Raw(codec) => codec.send(part, &mut self.queue),
+            Codec::Port(inner) => inner.port.send(part),
         }
     }
 
@@ -197,6 +229,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.send_request(head, &mut self.queue),
             Codec::Raw(_) => debug_assert!(false, "a tunnel has no heads"),
+            Codec::Port(inner) => inner.port.send(Part::Request(head.clone())),
         }
     }
 
@@ -220,6 +253,25 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.retain(),
             Codec::Raw(codec) => codec.retain(),
+            Codec::Port(_) => {}
+        }
+    }
+
+    /// Bytes of memory held for what the peer has not taken.
+    #[inline]
+    pub fn held_bytes(&self) -> usize {
+        match &self.codec {
+            Codec::Port(inner) => inner.port.held_bytes(),
+            _ => self.queue.held_bytes(),
+        }
+    }
+
+    /// The shard's end, where it is a connection in memory.
+    #[inline]
+    pub fn as_port(&self) -> Option<&Port> {
+        match &self.codec {
+            Codec::Port(inner) => Some(&inner.port),
+            _ => None,
         }
     }
 
@@ -244,7 +296,10 @@ impl Connection {
     /// Whether the peer said that nothing more comes.
     #[inline]
     pub fn is_finished(&self) -> bool {
-        self.input == Input::Finished
+        match &self.codec {
+            Codec::Port(inner) => inner.port.is_left(),
+            _ => self.input == Input::Finished,
+        }
     }
 
     /// Whether the connection broke.
@@ -259,6 +314,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.buffered_bytes(),
             Codec::Raw(codec) => codec.buffered_bytes(),
+            Codec::Port(inner) => inner.port.waiting_bytes(),
         }
     }
 
@@ -268,6 +324,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.is_tunnel(),
             Codec::Raw(_) => true,
+            Codec::Port(inner) => inner.port.speech() == Speech::Raw,
         }
     }
 
@@ -276,7 +333,7 @@ impl Connection {
     pub fn is_idle(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_idle(),
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Port(_) => false,
         }
     }
 
@@ -285,7 +342,10 @@ impl Connection {
     pub fn is_reusable(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => self.input == Input::Open && codec.is_reusable(),
-            Codec::Raw(_) => false,
+            Codec::Raw(codec) => {
+                self.input == Input::Open && self.output == Output::Open && codec.buffered_bytes() == 0
+            }
+            Codec::Port(_) => false,
         }
     }
 
@@ -294,7 +354,7 @@ impl Connection {
     pub fn must_close(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.must_close(),
-            Codec::Raw(_) => true,
+            Codec::Raw(_) | Codec::Port(_) => true,
         }
     }
 
@@ -302,7 +362,7 @@ impl Connection {
     pub fn is_cut_visible(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_cut_visible(),
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Port(_) => false,
         }
     }
 
@@ -311,7 +371,7 @@ impl Connection {
     pub fn is_reuse_declined(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_reuse_declined(),
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Port(_) => false,
         }
     }
 
@@ -320,7 +380,7 @@ impl Connection {
     pub fn is_head_begun(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_head_begun(),
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Port(_) => false,
         }
     }
 
@@ -337,6 +397,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.has_response_begun(),
             Codec::Raw(_) => false,
+            Codec::Port(inner) => inner.has_response_begun,
         }
     }
 
@@ -346,6 +407,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.is_receive_done(),
             Codec::Raw(_) => self.input != Input::Open,
+            Codec::Port(inner) => inner.port.is_ended(),
         }
     }
 

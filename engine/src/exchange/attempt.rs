@@ -1,11 +1,11 @@
 //! Getting an origin's connection, and trying again where that is safe.
 
-use super::state::{Relay, State};
+use super::state::{Caller, Relay, State};
 use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
 use crate::error::Error;
 use crate::limits::ATTEMPTS_MAX;
 use crate::phase::peer::Target;
-use crate::phase::{self, Answer, Peer, Phase};
+use crate::phase::{self, Answer, App, Peer, Phase};
 use crate::settings::UpstreamTimeouts;
 use crate::upstream::{EndpointId, Place};
 use ringway_proto::message::RequestHead;
@@ -38,6 +38,8 @@ pub enum Goal {
     Cluster(usize),
     /// A place that a hook chose.
     Place(Box<Place>),
+    /// User code in this process.
+    App(App),
 }
 
 /// An upstream connection that is ready for the exchange.
@@ -76,7 +78,7 @@ impl Exchange {
     }
 
     /// Takes over what a hook chose.
-    fn aim_at(&mut self, peer: Peer) -> Result<(), Cow<'static, str>> {
+    pub(super) fn aim_at(&mut self, peer: Peer) -> Result<(), Cow<'static, str>> {
         if let Some(mistake) = peer.mistake() {
             return Err(mistake.into());
         }
@@ -94,6 +96,7 @@ impl Exchange {
                 (Goal::Cluster(index), cluster.timeouts, cluster.retries_max)
             }
             Target::Address(place) => (Goal::Place(place), UpstreamTimeouts::default(), 0),
+            Target::App(app) => (Goal::App(app), UpstreamTimeouts::default(), 0),
         };
         if goal != self.goal {
             // What was tried of another goal says nothing of this one.
@@ -162,7 +165,9 @@ impl Exchange {
             return self.fail_with(error, env);
         }
         self.complete_host();
-        if let Some(head) = self.upstream_request_mut() {
+        if matches!(self.goal, Goal::App(_)) {
+            self.hand_to_app(env);
+        } else if let Some(head) = self.upstream_request_mut() {
             env.outlets.forward(head);
         }
         self.send_again(env);
@@ -170,6 +175,16 @@ impl Exchange {
             self.replay = Replay::Lost;
         }
         self.state = State::Relaying(Relay { is_response_begun: false, is_switching: false });
+    }
+
+    /// An app is shown what the client sent, and answers an expectation by reading.
+    fn hand_to_app(&mut self, env: &mut Env<'_>) {
+        let Some(visit) = &mut self.visit else { return };
+        if let Some(head) = &mut visit.session.request {
+            head.retain(env.pool);
+            env.outlets.forward(head);
+        }
+        self.answer_expectation(env);
     }
 
     /// Sends what an earlier attempt sent.
@@ -238,8 +253,8 @@ impl Exchange {
             visit.error = None;
         }
         match self.request() {
-            Some(_) => self.select(source, env),
-            None => self.attempt(source, env),
+            Some(_) if self.caller == Caller::Client => self.select(source, env),
+            _ => self.attempt(source, env),
         }
     }
 

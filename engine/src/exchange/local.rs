@@ -1,7 +1,7 @@
 //! Answers of our own: error pages, redirects, fixed responses. Another source of the same parts.
 
 use super::request::Refusal;
-use super::state::{Answering, Expect, State};
+use super::state::{Answering, Caller, Expect, State};
 use super::{Env, Exchange, Fault, Outcome, Part, Side};
 use crate::error::Error;
 use crate::limits::DISCARD_BYTES_MAX;
@@ -23,6 +23,9 @@ impl Exchange {
 
     /// Says to the client what went wrong, as hooks want it said.
     pub(super) fn answer(&mut self, outcome: Outcome, env: &mut Env<'_>) {
+        if self.caller == Caller::Within {
+            return self.cut(outcome, env);
+        }
         self.note_error(outcome);
         if self.asked.has(Phase::Failed) && self.request().is_some() {
             self.state = State::Failing { outcome, may_retry: false };

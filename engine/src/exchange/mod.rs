@@ -78,6 +78,8 @@ pub enum Action {
     Release,
     /// The upstream connection is in the middle of something that no longer matters: close it.
     Abandon,
+    /// The upstream connection of a stream is open and silent: keep it for others.
+    Keep,
     /// Reset the client's connection, so that what it got is not taken for complete.
     Cut,
 }
@@ -131,6 +133,7 @@ pub enum Timeout {
 #[derive(Debug)]
 pub struct Exchange {
     state: State,
+    caller: state::Caller,
     snapshot: Rc<Snapshot>,
     /// What hooks may touch; one that runs has it.
     visit: Option<Box<Visit>>,
@@ -339,6 +342,11 @@ impl Exchange {
         }
     }
 
+    /// Whether user code in this process asked for it.
+    pub fn is_call(&self) -> bool {
+        self.caller == state::Caller::Within
+    }
+
     /// When it began.
     #[inline]
     pub fn begun(&self) -> Instant {
@@ -382,7 +390,7 @@ impl Exchange {
     pub fn cluster(&self) -> Option<usize> {
         match self.goal {
             Goal::Cluster(cluster) => self.endpoint.map(|_| cluster),
-            Goal::Place(_) => None,
+            Goal::Place(_) | Goal::App(_) => None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
 use super::hooks::Spare;
-use super::state::{Expect, Half, State};
+use super::state::{Caller, Expect, Half, State};
 use super::{Downstream, Env, Exchange, Facts, Goal, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
-use crate::phase::{Answer, ContentUse, LinkPool, Phase, Phases, Session};
+use crate::phase::{Answer, App, ContentUse, LinkPool, Peer, Phase, Phases, Session};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
+use crate::upstream::Speaks;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{
     Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm,
@@ -32,6 +33,7 @@ impl Exchange {
         let (visit, chain) = Spare::renewed(spare, session).into_parts();
         Self {
             state: State::Flushing(Outcome::Internal),
+            caller: Caller::Client,
             snapshot: Rc::clone(snapshot),
             visit: Some(visit),
             chain,
@@ -107,6 +109,35 @@ impl Exchange {
         self.attempt(Source::Dial, env);
     }
 
+    /// It is a raw connection that an app serves.
+    pub fn on_raw_app(&mut self, app: App, env: &mut Env<'_>) {
+        self.goal = Goal::App(app);
+        self.attempt(Source::Dial, env);
+    }
+
+    /// User code asks `peer` with this head.
+    pub fn on_call(&mut self, head: RequestHead, peer: Peer, env: &mut Env<'_>) {
+        self.caller = Caller::Within;
+        self.session_mut().request = Some(head);
+        self.state = State::Deciding;
+        self.visit.as_mut().expect("no hook waits").peer = Some(peer);
+        self.after_select(Answer::Continue, env);
+    }
+
+    /// User code wants a stream to `peer`.
+    pub fn on_raw_call(&mut self, peer: Peer, env: &mut Env<'_>) {
+        self.caller = Caller::Within;
+        if self.aim_at(peer).is_err() {
+            return self.fail(Outcome::PeerInvalid, env);
+        }
+        match &mut self.goal {
+            Goal::Place(place) => place.speaks = Speaks::Bytes,
+            // What is idle there speaks HTTP.
+            Goal::Cluster(_) | Goal::App(_) => self.source = Source::Dial,
+        }
+        self.attempt(self.source, env);
+    }
+
     pub(super) fn after_early_request(&mut self, answer: Answer, env: &mut Env<'_>) {
         match answer {
             Answer::Fail(error) => self.fail_with(error, env),
@@ -157,6 +188,10 @@ impl Exchange {
         if takes_trailers {
             set(&mut head.fields, Name::Te, b"trailers")?;
         }
+        if self.caller == Caller::Within {
+            self.request_use = ContentUse::Skip;
+            return Ok(());
+        }
         to_origin_form(head)?;
         let downstream = &session.facts.downstream;
         let hop = forwarded::Hop {
@@ -192,6 +227,9 @@ impl Exchange {
         let (Some(head), Some(endpoint)) = (&mut visit.upstream_request, &visit.session.endpoint) else {
             return;
         };
+        if matches!(self.goal, Goal::App(_)) {
+            return;
+        }
         self.is_host_ours |= !head.fields.has(Name::Host);
         if self.is_host_ours {
             let host = if endpoint.starts_with("unix:") { "localhost" } else { endpoint };

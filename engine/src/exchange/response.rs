@@ -1,8 +1,8 @@
 //! The response: interim responses, the final head, its content, and every way it can stop.
 
 use super::local::Rest;
-use super::state::{Expect, State};
-use super::{Action, Env, Exchange, Fault, Outcome, Part, Replay, Reset, ResponseHead, Side};
+use super::state::{Caller, Expect, State};
+use super::{Action, Env, Exchange, Fault, Goal, Outcome, Part, Replay, Reset, ResponseHead, Side};
 use crate::error::Error;
 use crate::phase::{Answer, ContentUse, Phase};
 use ringway_proto::chunk::Chunk;
@@ -29,7 +29,12 @@ impl Exchange {
 
     /// Phases `upstream_response` and `response` of an origin's answer.
     fn begin_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
-        self.snapshot.via.append(&mut head.fields, head.version);
+        if self.caller == Caller::Within {
+            return self.send_response(head, env);
+        }
+        if !matches!(self.goal, Goal::App(_)) {
+            self.snapshot.via.append(&mut head.fields, head.version);
+        }
         if !head.fields.has(Name::Date) {
             // RFC 9110 section 6.6.1: a recipient with a clock adds what the origin left out.
             head.fields.append_line(env.date);
@@ -237,6 +242,8 @@ impl Exchange {
             Reset::Unanswered if !self.is_answering() => {
                 return self.fail_attempt(Outcome::UpstreamClosed, true, env);
             }
+            // User code dropped its end without an answer.
+            _ if matches!(self.goal, Goal::App(_)) => Outcome::HookFailed,
             Reset::Unanswered | Reset::Truncated | Reset::Cancelled => Outcome::UpstreamClosed,
         };
         self.fail(outcome, env);

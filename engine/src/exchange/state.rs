@@ -42,6 +42,15 @@ pub(super) enum State {
     Finished(Outcome),
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A client, whose request we forward.
+    Client,
+    /// User code in this process: the request is ours, and the answer as it came.
+    Within,
+}
+
 /// A relayed exchange.
 #[derive(Debug)]
 pub(super) struct Relay {

@@ -1,13 +1,23 @@
 //! Opaque bytes both ways, after a 101 or on a raw TCP listener.
 
 use super::state::{Half, State, Tunnel};
-use super::{Action, Env, Exchange, Outcome, Part, Side};
+use super::{Action, Env, Exchange, Goal, Outcome, Part, Side};
 
 impl Exchange {
     /// Both connections are there, and everything that comes is for the other side.
     pub(super) fn begin_tunnel(&mut self, env: &mut Env<'_>) {
         env.actions.push_back(Action::Tunnel);
         self.state = State::Tunneling(Tunnel { downstream: Half::Open, upstream: Half::Open });
+    }
+
+    /// User code has no more use for its stream, whose connection others may have.
+    pub fn on_released(&mut self, env: &mut Env<'_>) {
+        if matches!(self.state, State::Tunneling(_)) {
+            // Streams to a cluster are not kept: what is idle there speaks HTTP.
+            let is_kept = matches!(self.goal, Goal::Place(_));
+            env.actions.push_back(if is_kept { Action::Keep } else { Action::Release });
+            self.state = State::Flushing(Outcome::TunnelClosed);
+        }
     }
 
     /// One side said that nothing more comes: the other is told the same once it has everything that came

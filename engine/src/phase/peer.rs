@@ -1,9 +1,14 @@
 //! Where a request goes, and how it gets there.
 
+use super::facts::Downstream;
+use crate::port::Handle;
 use crate::settings::{Address, SocketOptions, UpstreamTimeouts};
-use crate::upstream::Place;
+use crate::upstream::{Place, Speaks};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The upstream of one attempt: what `upstream_peer` answers with.
@@ -35,6 +40,44 @@ pub(crate) enum Target {
     Cluster(usize),
     /// A place of the hook's own choice.
     Address(Box<Place>),
+    /// User code in this process.
+    App(App),
+}
+
+/// User code that takes the place of an origin.
+#[derive(Clone)]
+pub struct App(Rc<dyn Serve>);
+
+/// Serves one exchange, or one stream, from beginning to end.
+pub trait Serve {
+    /// Makes the task that does it.
+    fn serve(&self, handle: Handle, client: &Rc<Downstream>) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+impl App {
+    /// As `serve` serves.
+    pub fn new(serve: impl Serve + 'static) -> Self {
+        Self(Rc::new(serve))
+    }
+
+    /// Makes the task that serves the exchange at the other end of `handle`.
+    pub fn serve(&self, handle: Handle, client: &Rc<Downstream>) -> Pin<Box<dyn Future<Output = ()>>> {
+        self.0.serve(handle, client)
+    }
+}
+
+impl PartialEq for App {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for App {}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("App")
+    }
 }
 
 /// What differs from the defaults for this attempt.
@@ -72,8 +115,13 @@ impl Peer {
         Self::place(Address::Unix(path.into()))
     }
 
+    /// User code in this process: see [`crate::app`].
+    pub fn app(app: App) -> Self {
+        Self { target: Target::App(app), options: None }
+    }
+
     fn place(address: Address) -> Self {
-        let place = Place { address, socket: SocketOptions::default(), group: 0 };
+        let place = Place { address, socket: SocketOptions::default(), group: 0, speaks: Speaks::Http };
         Self { target: Target::Address(Box::new(place)), options: None }
     }
 
@@ -119,7 +167,7 @@ impl Peer {
     pub fn socket(mut self, socket: SocketOptions) -> Self {
         match &mut self.target {
             Target::Address(place) => place.socket = socket,
-            Target::Named(_) | Target::Cluster(_) => self.options().is_misused = true,
+            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.options().is_misused = true,
         }
         self
     }
@@ -130,7 +178,7 @@ impl Peer {
     pub fn group(mut self, group: u64) -> Self {
         match &mut self.target {
             Target::Address(place) => place.group = group,
-            Target::Named(_) | Target::Cluster(_) => self.options().is_misused = true,
+            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.options().is_misused = true,
         }
         self
     }

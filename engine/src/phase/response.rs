@@ -59,6 +59,11 @@ impl Response {
         &mut self.head.fields
     }
 
+    /// Head and content, whether or not they can be sent as a final response.
+    pub(crate) fn into_unchecked_parts(self) -> (ResponseHead, Bytes) {
+        (self.head, self.body)
+    }
+
     /// Head and content, if both can be sent.
     pub(crate) fn into_parts(self) -> Result<(ResponseHead, Bytes), InvalidField> {
         if self.is_valid { Ok((self.head, self.body)) } else { Err(InvalidField) }

@@ -82,6 +82,11 @@ impl Session {
         &self.facts.downstream
     }
 
+    /// The client, to keep.
+    pub fn client_facts(&self) -> Rc<Downstream> {
+        Rc::clone(&self.facts.downstream)
+    }
+
     /// The request's id, which the origin gets as `X-Request-Id`.
     pub fn id(&self) -> &[u8] {
         &self.facts.id

@@ -6,6 +6,7 @@ use crate::keys::{Slab, TaskKey, TaskTag};
 use crate::observe::Counters;
 use crate::time::{Instant, TimerId, Wheel};
 use crossbeam_channel::{Receiver, unbounded};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Local {
     is_timed: Cell<bool>,
     is_stopped: Cell<bool>,
     counters: Arc<Counters>,
+    /// Where others leave what the shard is to do, whatever that is, and how it is told.
+    desk: RefCell<Option<(Rc<dyn Any>, Waker)>>,
 }
 
 struct Task {
@@ -68,7 +71,7 @@ pub(super) fn now() -> Instant {
 }
 
 /// The executor of the shard that runs on this thread.
-pub(super) fn current() -> Rc<Local> {
+pub(crate) fn current() -> Rc<Local> {
     find().expect(OUTSIDE)
 }
 
@@ -131,6 +134,7 @@ impl Local {
             is_timed: Cell::new(false),
             is_stopped: Cell::new(false),
             counters,
+            desk: RefCell::new(None),
         });
         LOCALS.with_borrow_mut(|locals| locals.push(Rc::downgrade(&local)));
         local
@@ -153,6 +157,20 @@ impl Local {
     /// Wakers for the shard's exchanges.
     pub fn wakers(&self) -> Wakers {
         Wakers::new(Arc::clone(&self.bell))
+    }
+
+    /// Gives those who run on the shard a place to leave what it is to do.
+    pub fn set_desk(&self, desk: Rc<dyn Any>) {
+        let waker = Wakeful::waker(Wakee::Desk, &self.bell);
+        self.desk.replace(Some((desk, waker)));
+    }
+
+    /// The shard's desk. The shard looks at it before the turn ends. `None` where there is no shard around.
+    pub fn desk<T: 'static>(&self) -> Option<Rc<T>> {
+        let desk = self.desk.borrow();
+        let (desk, waker) = desk.as_ref()?;
+        waker.wake_by_ref();
+        Rc::clone(desk).downcast().ok()
     }
 
     /// Whether somebody is to be polled before the turn ends.

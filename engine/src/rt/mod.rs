@@ -48,6 +48,11 @@ pub fn now() -> Instant {
     local::now()
 }
 
+/// What user code of this shard leaves for the shard to do. `None` outside of one.
+pub(crate) fn desk<T: 'static>() -> Option<std::rc::Rc<T>> {
+    local::current().desk()
+}
+
 /// Runs `future` on this shard, beside what called. It is polled for the first time when the caller has returned.
 ///
 /// The task runs until it ends, until [`JoinHandle::abort`] or until its shard stops; a handle that is dropped leaves it

@@ -37,6 +37,7 @@ impl Stage {
             match wakee {
                 Wakee::Task(key) => self.local.run(key),
                 Wakee::Exchange(index) => exchanges.push(index),
+                Wakee::Desk => {}
             }
         }
         exchanges

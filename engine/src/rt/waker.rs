@@ -21,6 +21,8 @@ pub enum Wakee {
     Task(TaskKey),
     /// Whichever exchange has this place now: a wake may come late, and is spurious then.
     Exchange(usize),
+    /// The shard itself: somebody has put something on its desk.
+    Desk,
 }
 
 /// What is behind a waker.

@@ -14,7 +14,12 @@ impl<I: Io> Shard<I> {
     pub(super) fn open(&mut self, key: ExchangeKey, source: Source) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         let exchange = &mut running.exchange;
+        if let Goal::App(app) = exchange.goal() {
+            let app = app.clone();
+            return self.open_app(key, &app);
+        }
         let endpoint = match exchange.goal() {
+            Goal::App(_) => None,
             Goal::Cluster(cluster) => self.upstreams.select(*cluster, exchange.tried()),
             Goal::Place(place) => self.upstreams.at(place),
         };
@@ -117,7 +122,9 @@ impl<I: Io> Shard<I> {
             return;
         };
         let Some(slot) = self.conns.get_mut(conn) else { return };
-        let Role::Upstream { endpoint, state } = &mut slot.role else { return };
+        let Role::Upstream { endpoint, state } = &mut slot.role else {
+            return self.close(conn, Close::Gentle);
+        };
         let endpoint = *endpoint;
         if slot.conn.is_reusable() && slot.conn.queue().is_empty() && self.life == Life::Serving {
             *state = Upstream::Idle { since: self.now };
@@ -138,8 +145,13 @@ impl<I: Io> Shard<I> {
     /// then misses; in a tunnel only a reset says that something is missing.
     pub(super) fn abandon_upstream(&mut self, key: ExchangeKey) {
         if let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) {
-            let is_tunnel = self.conns.get(conn).is_some_and(|slot| slot.conn.is_tunnel());
-            if is_tunnel {
+            let slot = self.conns.get(conn);
+            // An app whose answer nobody waits for is stopped.
+            let is_cut = |slot: &Slot| match slot.conn.as_port() {
+                Some(port) => !port.is_ended(),
+                None => slot.conn.is_tunnel(),
+            };
+            if slot.is_some_and(is_cut) {
                 self.reset(conn);
             } else {
                 self.close(conn, Close::Gentle);

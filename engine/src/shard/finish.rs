@@ -21,6 +21,10 @@ impl<I: Io> Shard<I> {
         }
         *stage = Stage::Leaving;
         let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
+        if exchange.is_call() {
+            // Whoever asked from within is told, and nobody else.
+            return self.discard(key);
+        }
         self.counters.outcome(outcome as usize);
         if let Some(status) = exchange.status() {
             self.counters.response(status);

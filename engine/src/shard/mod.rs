@@ -11,6 +11,7 @@
 
 mod dial;
 mod finish;
+mod local;
 mod outlets;
 mod relay;
 mod settle;
@@ -22,7 +23,8 @@ mod turn;
 pub use crate::keys::{ConnKey, ExchangeKey};
 pub use start::{Command, ListenerKind, ListenerSocket, Report, Start};
 
-use crate::exchange::{Action, Env, Spare};
+use crate::client::Desk;
+use crate::exchange::{Action, Downstream, Env, Spare};
 use crate::io::Io;
 use crate::keys::{ConnTag, ExchangeTag, Slab};
 use crate::observe::{Counters, LogSink, RequestIds};
@@ -79,6 +81,12 @@ pub struct Shard<I: Io> {
     log: Option<LogSink>,
     life: Life,
     clients: usize,
+    /// What user code asks of this shard.
+    desk: Rc<Desk>,
+    /// The client of exchanges that user code begins.
+    within: Rc<Downstream>,
+    /// What stands for an endpoint where user code answers.
+    app_text: Rc<str>,
 }
 
 /// Whether the shard takes new work.
@@ -123,6 +131,8 @@ impl<I: Io> Shard<I> {
     /// A shard without connections.
     pub fn new(io: I, parts: Parts) -> Self {
         let now = parts.clock.now();
+        let desk = Rc::new(Desk::default());
+        parts.rt.set_desk(Rc::clone(&desk) as Rc<dyn std::any::Any>);
         Self {
             io,
             pool: Pool::new(),
@@ -147,6 +157,9 @@ impl<I: Io> Shard<I> {
             log: parts.log,
             life: Life::Serving,
             clients: 0,
+            desk,
+            within: local::within(),
+            app_text: "app".into(),
         }
     }
 

@@ -28,7 +28,9 @@ impl<I: Io> Shard<I> {
                     self.discard_idle(key);
                 }
             }
-            Role::Upstream { state: Upstream::Dialing { .. } | Upstream::Closing { .. }, .. } => {}
+            Role::Upstream { state: Upstream::Dialing { .. } | Upstream::Closing { .. }, .. }
+            | Role::Local { .. }
+            | Role::Closed => {}
         }
     }
 
@@ -69,7 +71,7 @@ impl<I: Io> Shard<I> {
             Side::Upstream => (running.upstream, Some(running.downstream)),
         };
         if let Some(slot) = to.and_then(|to| self.conns.get_mut(to)) {
-            slot.is_full |= slot.conn.queue().held_bytes() >= QUEUE_HIGH_BYTES;
+            slot.is_full |= slot.conn.held_bytes() >= QUEUE_HIGH_BYTES;
             if slot.is_full {
                 return None;
             }
@@ -83,6 +85,8 @@ impl<I: Io> Shard<I> {
         if running.stage == Stage::Leaving {
             return;
         }
+        self.relay_leaving(key);
+        let Some(running) = self.exchanges.get(key) else { return };
         let (downstream, upstream, is_parked) =
             (running.downstream, running.upstream, running.exchange.is_parked());
         let is_drained = |slot: &&Slot| slot.conn.undecoded_bytes() == 0;
@@ -138,8 +142,12 @@ impl<I: Io> Shard<I> {
 
     /// Begins the exchange of a raw connection.
     pub(super) fn begin_tunnel(&mut self, key: ConnKey, listener: usize) {
-        let cluster = self.snapshot.tcp_cluster(listener);
         let id = Id::Made(self.ids.make());
+        if let Some(app) = self.snapshot.stream_app(listener) {
+            let app = app.clone();
+            return self.begin_exchange(key, id, |exchange, env| exchange.on_raw_app(app, env));
+        }
+        let cluster = self.snapshot.tcp_cluster(listener);
         self.begin_exchange(key, id, |exchange, env| exchange.on_raw(cluster, env));
     }
 
@@ -186,6 +194,7 @@ impl<I: Io> Shard<I> {
                 Action::Tunnel => self.note_tunnel(key),
                 Action::Release => self.release_upstream(key),
                 Action::Abandon => self.abandon_upstream(key),
+                Action::Keep => self.keep_upstream(key),
                 Action::Cut => self.cut_downstream(key),
             }
         }
@@ -194,6 +203,9 @@ impl<I: Io> Shard<I> {
     fn note_tunnel(&mut self, key: ExchangeKey) {
         if let Some(running) = self.exchanges.get_mut(key) {
             running.stage = Stage::Tunneling;
+            if let Some(port) = self.conns.get(running.downstream).and_then(|slot| slot.conn.as_port()) {
+                port.open();
+            }
             self.counters.tunnels_active.add(1);
         }
     }
@@ -205,6 +217,9 @@ impl<I: Io> Shard<I> {
     fn cut_downstream(&mut self, key: ExchangeKey) {
         let Some(running) = self.exchanges.get(key) else { return };
         let (downstream, outcome) = (running.downstream, running.exchange.outcome());
+        if let Some(port) = self.conns.get(downstream).and_then(|slot| slot.conn.as_port()) {
+            port.close(outcome.unwrap_or(Outcome::Internal) as u8);
+        }
         self.complete(key);
         let is_wanted =
             outcome.is_some_and(|outcome| outcome.fault() == Fault::Upstream || outcome == Outcome::Stopped);

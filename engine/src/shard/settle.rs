@@ -1,7 +1,9 @@
 //! How a turn ends: every connection that was touched is flushed, resumed, closed, watched and timed.
 
+use super::local::close_port;
 use super::slots::{Client, Role, Running, Serving, Slot, Upstream};
 use super::{Life, Shard};
+use crate::exchange::Outcome;
 use crate::io::{Close, Interest, Io};
 use crate::keys::ConnKey;
 use crate::limits::{LAST_REQUEST_UNWATCHED, QUEUE_LOW_BYTES};
@@ -59,6 +61,7 @@ impl<I: Io> Shard<I> {
         match slot.role {
             Role::Downstream(_) => self.counters.downstream_sent_bytes.add(sent as u64),
             Role::Upstream { .. } => self.counters.upstream_sent_bytes.add(sent as u64),
+            Role::Local { .. } | Role::Closed => {}
         }
     }
 
@@ -77,7 +80,7 @@ impl<I: Io> Shard<I> {
     fn on_room(&mut self, key: ConnKey) {
         let Some(slot) = self.conns.get_mut(key) else { return };
         let exchange = slot.exchange();
-        if slot.is_full && slot.conn.queue().held_bytes() <= QUEUE_LOW_BYTES {
+        if slot.is_full && slot.conn.held_bytes() <= QUEUE_LOW_BYTES {
             slot.is_full = false;
             if let Some(exchange) = exchange {
                 self.relay_exchange(exchange);
@@ -97,6 +100,9 @@ impl<I: Io> Shard<I> {
         let Some(slot) = self.conns.get_mut(key) else { return };
         if !slot.is_established() || !slot.conn.queue().is_empty() {
             return;
+        }
+        if slot.conn.as_port().is_some() {
+            return self.conclude_local(key);
         }
         if slot.conn.is_finish_due() {
             slot.conn.on_output_finished();
@@ -177,6 +183,9 @@ impl<I: Io> Shard<I> {
     pub(super) fn watch(&mut self, key: ConnKey) {
         let wants_bytes = self.wants_bytes(key);
         let Some(slot) = self.conns.get_mut(key) else { return };
+        if slot.conn.as_port().is_some() {
+            return;
+        }
         slot.conn.retain();
         let is_established = slot.is_established();
         let interest = Interest {
@@ -204,7 +213,7 @@ impl<I: Io> Shard<I> {
                 return false;
             }
             Role::Downstream(_) => running.upstream,
-            Role::Upstream { .. } => Some(running.downstream),
+            Role::Upstream { .. } | Role::Local { .. } | Role::Closed => Some(running.downstream),
         };
         !other.and_then(|other| self.conns.get(other)).is_some_and(|slot| slot.is_full)
     }
@@ -236,6 +245,12 @@ impl<I: Io> Shard<I> {
                 self.counters.upstream_active.sub(1);
                 self.upstreams.on_connection_gone(endpoint);
             }
+            Role::Local { exchange, task, .. } => {
+                let running = self.exchanges.get(exchange);
+                let why = running.and_then(|running| running.exchange.outcome());
+                return close_port(&slot.conn, task, why.unwrap_or(Outcome::Complete), how);
+            }
+            Role::Closed => return,
         }
         self.io.close(key, how);
     }

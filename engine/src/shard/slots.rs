@@ -1,9 +1,10 @@
 //! What a shard keeps of each connection and each exchange.
 
 use crate::conn::Connection;
-use crate::exchange::{Downstream, Exchange};
+use crate::exchange::{Downstream, Exchange, Side};
 use crate::io::Interest;
 use crate::keys::{ConnKey, ExchangeKey};
+use crate::rt::JoinHandle;
 use crate::time::Instant;
 use crate::time::wheel::TimerId;
 use crate::upstream::EndpointId;
@@ -43,6 +44,10 @@ pub(super) enum Role {
     Downstream(Client),
     /// Ours to an origin.
     Upstream { endpoint: EndpointId, state: Upstream },
+    /// User code's in this process: on the client's side of its exchange, or on the origin's.
+    Local { exchange: ExchangeKey, side: Side, task: Option<JoinHandle<()>> },
+    /// Nothing yet, or any more.
+    Closed,
 }
 
 /// A client's connection.
@@ -131,7 +136,8 @@ impl Slot {
             | Role::Upstream {
                 state: Upstream::Busy { exchange } | Upstream::Dialing { exchange, .. },
                 ..
-            } => Some(*exchange),
+            }
+            | Role::Local { exchange, .. } => Some(*exchange),
             _ => None,
         }
     }
@@ -146,7 +152,7 @@ impl Slot {
     pub(super) fn client_mut(&mut self) -> Option<&mut Client> {
         match &mut self.role {
             Role::Downstream(client) => Some(client),
-            Role::Upstream { .. } => None,
+            Role::Upstream { .. } | Role::Local { .. } | Role::Closed => None,
         }
     }
 }

@@ -6,10 +6,11 @@
 use super::settle::unwatched_until;
 use super::slots::{Client, Role, Serving, Slot, Timed, Upstream};
 use super::{Life, Shard};
-use crate::exchange::{Outcome, Refusal, Timeout, Waits};
+use crate::exchange::{Outcome, Refusal, Side, Timeout, Waits};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::DRAIN_PATIENCE;
+use crate::settings::UpstreamTimeouts;
 use crate::time::Instant;
 
 /// What happens when a deadline passes.
@@ -119,6 +120,9 @@ impl<I: Io> Shard<I> {
                     Upstream::Busy { exchange } => self.upstream_deadline(slot, exchange, endpoint.cluster),
                 }
             }
+            Role::Local { exchange, side: Side::Upstream, .. } => self.app_deadline(slot, *exchange),
+            // Who asks from within waits as long as it likes, and takes what it asked for when it likes.
+            Role::Local { side: Side::Downstream, .. } | Role::Closed => None,
         }
     }
 
@@ -194,6 +198,15 @@ impl<I: Io> Shard<I> {
         [writes, total, wait, watch].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// What user code that is to answer is waited for.
+    fn app_deadline(&self, slot: &Slot, key: ExchangeKey) -> Option<(Instant, Due)> {
+        let exchange = &self.exchanges.get(key)?.exchange;
+        let Waits::FirstByte { request_ended: true, .. } = exchange.waits() else { return None };
+        let patience =
+            exchange.timeouts().map_or_else(|| UpstreamTimeouts::default().first_byte, |own| own.first_byte);
+        Some((slot.conn.sent_at() + patience, Due::Exchange(key, Timeout::FirstByte)))
+    }
+
     /// What the origin's side of a running exchange waits for.
     fn upstream_deadline(&self, slot: &Slot, key: ExchangeKey, cluster: usize) -> Option<(Instant, Due)> {
         let running = self.exchanges.get(key)?;
@@ -228,5 +241,6 @@ impl<I: Io> Shard<I> {
 /// Whether the peer does not take what is queued for it. What is queued in this turn says nothing of that before it was
 /// sent, and who waits for the other side may be settled first.
 fn is_behind(slot: &Slot) -> bool {
-    !slot.conn.queue().is_empty() && !slot.is_touched
+    (!slot.conn.queue().is_empty() || slot.conn.as_port().is_some_and(|port| port.held_bytes() > 0))
+        && !slot.is_touched
 }

@@ -132,6 +132,7 @@ impl<I: Io> Shard<I> {
     /// A hook of an exchange was woken.
     fn on_woken(&mut self, index: usize) {
         let Some(key) = self.exchanges.key_at(index) else { return };
+        self.refresh_ports(key);
         self.feed(key, Exchange::on_woken);
         self.after_hook(key);
     }
@@ -238,6 +239,7 @@ impl<I: Io> Shard<I> {
             match self.rt.poll_woken() {
                 Some(Wakee::Exchange(index)) => self.on_woken(index),
                 Some(Wakee::Task(key)) => self.rt.run(key),
+                Some(Wakee::Desk) => self.on_desk(),
                 None => return,
             }
             if !self.rt.has_woken() || self.unsettled_bytes > UNSETTLED_BYTES_MAX {
@@ -262,7 +264,9 @@ impl<I: Io> Shard<I> {
                 slot.conn.on_received(self.now, vacant.freeze());
                 let counter = match slot.role {
                     Role::Downstream(_) => &self.counters.downstream_received_bytes,
-                    Role::Upstream { .. } => &self.counters.upstream_received_bytes,
+                    Role::Upstream { .. } | Role::Local { .. } | Role::Closed => {
+                        &self.counters.upstream_received_bytes
+                    }
                 };
                 counter.add(len as u64);
                 if is_full {

@@ -36,6 +36,18 @@ pub struct Place {
     pub socket: SocketOptions,
     /// Keeps connections apart that are equal otherwise.
     pub group: u64,
+    /// What is spoken on its connections.
+    pub speaks: Speaks,
+}
+
+/// What is spoken on connections to a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Speaks {
+    /// HTTP/1.
+    #[default]
+    Http,
+    /// Whatever user code speaks.
+    Bytes,
 }
 
 /// A named set of interchangeable endpoints, and which is next.
@@ -217,6 +229,7 @@ mod tests {
             address: Address::Tcp(([127, 0, 0, 1], port).into()),
             socket: SocketOptions::default(),
             group,
+            speaks: Speaks::Http,
         };
         let mut upstreams = Upstreams::new(&[]);
         let first = upstreams.at(&place(1, 0)).unwrap();

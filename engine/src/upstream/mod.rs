@@ -8,5 +8,5 @@ pub mod balance;
 pub mod cluster;
 pub mod pool;
 
-pub use cluster::{Cluster, Endpoint, EndpointId, Place, Upstreams};
+pub use cluster::{Cluster, Endpoint, EndpointId, Place, Speaks, Upstreams};
 pub use pool::IdlePool;

@@ -37,7 +37,7 @@ use origin::OriginState;
 use ringway_engine::io::pump::Driver;
 use ringway_engine::io::sim::{Call, Conditions};
 use ringway_engine::phase::Proxy;
-use ringway_engine::service::{Service, Services};
+use ringway_engine::service::{Service, Services, StreamService};
 use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
 use simulated::Simulated;
@@ -126,6 +126,7 @@ pub(crate) struct State {
     pub(crate) stage: Box<dyn Stage>,
     settings: Settings,
     service: Option<Service>,
+    streams: Vec<Option<StreamService>>,
     is_running: bool,
     pub(crate) clients: Vec<ClientState>,
     pub(crate) origins: Vec<OriginState>,
@@ -155,6 +156,7 @@ impl World {
             stage,
             settings,
             service: None,
+            streams: Vec::new(),
             is_running: false,
             clients: Vec::new(),
             origins: Vec::new(),
@@ -197,6 +199,13 @@ impl World {
         let mut state = self.state.borrow_mut();
         assert!(!state.is_running, "the proxy is running already");
         state.service = Some(service);
+    }
+
+    /// Lets these apps serve the settings' TCP listeners; before the first client.
+    pub fn streams(&self, streams: Vec<Option<StreamService>>) {
+        let mut state = self.state.borrow_mut();
+        assert!(!state.is_running, "the proxy is running already");
+        state.streams = streams;
     }
 
     /// The origin, or the first of several.
@@ -370,7 +379,7 @@ impl State {
     pub(crate) fn start(&mut self) {
         if !std::mem::replace(&mut self.is_running, true) {
             self.settings.check().expect("the settings make sense");
-            let services = Services::new(vec![self.service.clone()]);
+            let services = Services::new(vec![self.service.clone()]).with_streams(self.streams.clone());
             self.stage.start(self.settings.clone(), services);
         }
     }

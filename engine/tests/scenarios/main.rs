@@ -4,6 +4,7 @@
 //! `simulated` and `simulated_calm` on the simulator only: `ringway_testing` says when.
 
 mod access_log;
+mod apps;
 mod attacked;
 mod backpressure;
 mod drain;

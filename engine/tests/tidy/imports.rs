@@ -47,13 +47,39 @@ const ROWS: &[Row] = &[
             "engine::observe",
             "engine::error",
             "engine::upstream",
+            "engine::port",
             "engine::time",
             "proto::message",
             "proto::chunk",
         ],
     ),
+    // A connection in memory is one to its shard, and the end of a wire to apps and clients.
+    row("engine::port", &["engine::limits", "proto::message", "proto::chunk"]),
+    row(
+        "engine::client",
+        &[
+            "engine::port",
+            "engine::phase",
+            "engine::error",
+            "engine::rt",
+            "proto::message",
+            "proto::chunk",
+            "proto::h1",
+        ],
+    ),
+    row(
+        "engine::app",
+        &[
+            "engine::port",
+            "engine::client",
+            "engine::phase",
+            "engine::error",
+            "proto::message",
+            "proto::chunk",
+        ],
+    ),
     // What crosses to a shard, and what a configuration describes, are made of phases.
-    row("engine::service", &["engine::phase"]),
+    row("engine::service", &["engine::phase", "engine::app"]),
     row(
         "engine::site",
         &[
@@ -96,7 +122,15 @@ const ROWS: &[Row] = &[
     ),
     row(
         "engine::conn",
-        &["engine::time", "engine::limits", "proto::h1", "proto::raw", "proto::message", "proto::chunk"],
+        &[
+            "engine::port",
+            "engine::time",
+            "engine::limits",
+            "proto::h1",
+            "proto::raw",
+            "proto::message",
+            "proto::chunk",
+        ],
     ),
     row("engine::io", &["engine::keys", "engine::settings", "engine::time", "proto::chunk"]),
     row(
@@ -135,6 +169,8 @@ const ROWS: &[Row] = &[
         &[
             "engine::io",
             "engine::rt",
+            "engine::port",
+            "engine::client",
             "engine::conn",
             "engine::exchange",
             "engine::upstream",

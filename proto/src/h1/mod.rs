@@ -13,5 +13,7 @@ mod codec;
 mod encode;
 pub mod head;
 mod input;
+mod request;
 
 pub use codec::{Codec, CodecLimits};
+pub use request::request;

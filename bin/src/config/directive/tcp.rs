@@ -41,7 +41,7 @@ fn apply(node: &Node<'_>, draft: &mut Draft, report: &mut Report) {
         return;
     };
     if let Some((address, mode)) = listener {
-        draft.config.settings.tcp.push(TcpListener { address, mode, cluster: target.name.clone() });
+        draft.config.settings.tcp.push(TcpListener { address, mode, cluster: Some(target.name.clone()) });
     }
     draft.proxied.push(target);
 }

@@ -1,0 +1,264 @@
+//! Apps that answer requests.
+
+use crate::error::{Error, Outcome, Result};
+use crate::phase::{App, Downstream, Peer, Proxy, Response, Serve, Session};
+use crate::port::Handle;
+use ringway_proto::chunk::Chunk;
+use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset, Status};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// Answers requests.
+///
+/// ```
+/// use ringway_engine::app::{HttpApp, Incoming, Responder};
+/// use ringway_engine::error::Result;
+/// use ringway_engine::phase::Response;
+///
+/// struct Hello;
+///
+/// impl HttpApp for Hello {
+///     async fn serve(&self, request: Incoming, responder: Responder) -> Result<()> {
+///         let path = String::from_utf8_lossy(request.head().path()).into_owned();
+///         responder.send(Response::new(200).body(format!("hello, {path}\n"))).await
+///     }
+/// }
+/// ```
+pub trait HttpApp: Sized + 'static {
+    /// Answers one request. It runs as a task of its shard. When the client leaves it is dropped where it waits; once it
+    /// has answered completely it may go on as long as it likes.
+    ///
+    /// # Errors
+    /// Are answered as they say where no answer has begun, else the connection is cut. So is one that ends without an
+    /// answer: 500.
+    fn serve(&self, request: Incoming, responder: Responder) -> impl Future<Output = Result<()>>;
+}
+
+/// A request with its content on the way.
+pub struct Incoming {
+    head: RequestHead,
+    client: Rc<Downstream>,
+    trailers: Option<Fields>,
+    is_complete: bool,
+    handle: Rc<Handle>,
+}
+
+impl Incoming {
+    /// The head, as filters left it.
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The first field of this name; case does not matter.
+    pub fn header(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        self.head.fields.find(name.as_ref())
+    }
+
+    /// The client.
+    pub fn client(&self) -> &Downstream {
+        &self.client
+    }
+
+    /// The next piece of the content; `None` at its end.
+    ///
+    /// # Errors
+    /// When the client leaves in the middle of it.
+    pub async fn chunk(&mut self) -> Result<Option<Chunk>> {
+        while !self.is_complete {
+            match self.handle.part().await {
+                Some(Part::Data(chunk)) => return Ok(Some(chunk)),
+                Some(Part::Trailers(fields)) => self.trailers = Some(fields),
+                Some(Part::End) => self.is_complete = true,
+                Some(Part::Request(_) | Part::Response(_)) => {}
+                Some(Part::Reset(_)) | None => return Err(Error::new(Outcome::DownstreamClosed)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of the content.
+    ///
+    /// # Errors
+    /// When the client leaves in the middle of it; `too_large` (413) when it is longer than `bytes_max`.
+    pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if all.len() + chunk.len() > bytes_max {
+                return Err(Error::new(Outcome::TooLarge));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+
+    /// The fields behind the content, once that was read.
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_ref()
+    }
+}
+
+/// Answers once: it is used up by that.
+pub struct Responder {
+    handle: Rc<Handle>,
+}
+
+impl Responder {
+    /// Answers with content that is there.
+    ///
+    /// # Errors
+    /// When the answer cannot be sent, or the client is gone.
+    pub async fn send(self, response: Response) -> Result<()> {
+        let (mut head, body) = response.into_parts()?;
+        let has_content = !head.status.is_bodiless();
+        head.set_body(if has_content { Body::Length(body.len() as u64) } else { Body::Empty });
+        self.put_head(head)?;
+        if has_content && !body.is_empty() {
+            self.handle.put(Part::Data(Chunk::from(Vec::from(body))));
+        }
+        self.handle.put(Part::End);
+        Ok(())
+    }
+
+    /// Begins an answer whose content follows piece by piece: so many bytes, or as many as will come. What the response
+    /// has for a body is sent first.
+    ///
+    /// # Errors
+    /// When the answer cannot be sent, or the client is gone.
+    pub async fn begin(self, response: Response, length: Option<u64>) -> Result<Writer> {
+        let (mut head, body) = response.into_parts()?;
+        head.set_body(length.map_or(Body::Streamed, Body::Length));
+        self.put_head(head)?;
+        let writer = Writer { handle: self.handle };
+        writer.write(body).await?;
+        Ok(writer)
+    }
+
+    /// Sends an interim response in front of the answer, such as 103 (Early Hints). Any other status than 102 to 199 is
+    /// not sent.
+    pub fn interim(&self, response: Response) {
+        let (head, _) = response.into_unchecked_parts();
+        if head.status.is_informational()
+            && head.status.0 != 100
+            && head.status != Status::SWITCHING_PROTOCOLS
+        {
+            self.handle.put(Part::Response(head));
+        }
+    }
+
+    fn put_head(&self, head: ringway_proto::message::ResponseHead) -> Result<()> {
+        if self.handle.closed().is_some() {
+            return Err(Error::new(Outcome::DownstreamClosed));
+        }
+        self.handle.put(Part::Response(head));
+        Ok(())
+    }
+}
+
+/// The content of an answer on its way. Dropped before [`Writer::finish`] it cuts the client's connection, so that what
+/// came is not taken for the whole.
+pub struct Writer {
+    handle: Rc<Handle>,
+}
+
+impl Writer {
+    /// Sends a piece, once there is room for it.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub async fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<()> {
+        let chunk = Chunk::from(bytes.into());
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let sent = self.handle.send(Part::Data(chunk)).await;
+        sent.map_err(|_| Error::new(Outcome::DownstreamClosed))
+    }
+
+    /// The content is complete.
+    pub fn finish(self) {
+        self.handle.put(Part::End);
+    }
+
+    /// The content is complete, with these fields behind it.
+    pub fn finish_with(self, trailers: Fields) {
+        self.handle.put(Part::Trailers(trailers));
+        self.handle.put(Part::End);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.handle.is_ended() {
+            self.handle.put(Part::Reset(Reset::Cancelled));
+        }
+    }
+}
+
+/// A proxy all of whose requests go to `app`.
+pub(crate) fn proxy<A: HttpApp>(app: A) -> AppProxy {
+    AppProxy(App::new(Requests(Rc::new(app))))
+}
+
+/// Sends every request to an app.
+pub(crate) struct AppProxy(App);
+
+impl Proxy for AppProxy {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::app(self.0.clone()))
+    }
+}
+
+struct Requests<A>(Rc<A>);
+
+impl<A: HttpApp> Serve for Requests<A> {
+    fn serve(&self, handle: Handle, client: &Rc<Downstream>) -> Pin<Box<dyn Future<Output = ()>>> {
+        let (app, client, handle) = (Rc::clone(&self.0), Rc::clone(client), Rc::new(handle));
+        Box::pin(async move {
+            let Some(Part::Request(head)) = handle.part().await else { return };
+            let (trailers, is_complete) = (None, false);
+            let request = Incoming { head, client, trailers, is_complete, handle: Rc::clone(&handle) };
+            let responder = Responder { handle: Rc::clone(&handle) };
+            if let Err(error) = app.serve(request, responder).await {
+                answer_for(&handle, error).await;
+            }
+        })
+    }
+}
+
+/// Says what went wrong, where nothing was said yet.
+async fn answer_for(handle: &Rc<Handle>, error: Error) {
+    if error.fault() == crate::error::Fault::Local {
+        log::warn!("{error}");
+    }
+    if handle.has_answered() || handle.closed().is_some() {
+        return;
+    }
+    let status = error.status();
+    let text = format!("{status} {}\n", Status(status).reason());
+    let responder = Responder { handle: Rc::clone(handle) };
+    // A status that an error may have is one that an answer may have.
+    let _ = responder.send(Response::new(status).header("cache-control", "no-store").body(text)).await;
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Responder")
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
