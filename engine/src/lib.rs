@@ -1,4 +1,16 @@
-//! The ringway proxy engine.
+//! The ringway proxy engine, and the framework on it.
+//!
+//! Somebody who builds a proxy implements [`Proxy`], of which only the choice of the upstream has to be written, and
+//! starts it with a [`lifecycle::Server`]. Everything that takes part in that is in [`prelude`]:
+//!
+//! - [`phase`]: the hooks, what they get and what they give;
+//! - [`error`]: errors that say whose fault they are;
+//! - [`rt`]: time, tasks and blocking work on a shard;
+//! - [`client`]: asking others from within; [`app`]: answering by oneself;
+//! - [`meter`]: rates, limits and numbers in flight; [`coding`]: content codings;
+//! - [`service`], [`settings`], [`lifecycle`]: what is listened to, with whom, and for how long.
+//!
+//! The rest is the engine below: it is public so that tests and tools can drive it, and changes as it likes.
 
 #![cfg_attr(
     test,
@@ -8,6 +20,33 @@
         reason = "tests stand outside of the machine"
     )
 )]
+
+/// Heads, fields and content of messages.
+pub mod http {
+    pub use bytes::Bytes;
+    pub use ringway_proto::chunk::Chunk;
+    pub use ringway_proto::message::{
+        Body, Field, Fields, InvalidField, Method, Name, RequestHead, ResponseHead, Status, Version,
+    };
+}
+
+/// What a proxy, a filter or an app is written with.
+pub mod prelude {
+    pub use crate::app::{HttpApp, Incoming, Responder, StreamApp, Writer};
+    pub use crate::client::{self, Connector, Stream};
+    pub use crate::error::{Context, Error, Fault, Outcome, Result};
+    pub use crate::http::{Bytes, Fields, Method, Name, RequestHead, ResponseHead, Status};
+    pub use crate::lifecycle::{Server, Stop};
+    pub use crate::phase::{
+        Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
+    };
+    pub use crate::rt;
+    pub use crate::service::{Service, StreamService};
+    pub use crate::settings::{Cluster, Limits};
+}
+
+pub use error::{Error, Result};
+pub use phase::{Filter, Proxy};
 
 pub mod app;
 pub mod client;

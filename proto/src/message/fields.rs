@@ -168,7 +168,8 @@ impl Fields {
     }
 
     /// The first field of any name; case does not matter.
-    pub fn find(&self, name: &[u8]) -> Option<&[u8]> {
+    pub fn find(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
+        let name = name.as_ref();
         self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
@@ -194,7 +195,8 @@ impl Fields {
     }
 
     /// Removes all fields of any name; case does not matter.
-    pub fn remove_named(&mut self, name: &[u8]) {
+    pub fn remove_named(&mut self, name: impl AsRef<[u8]>) {
+        let name = name.as_ref();
         self.remove_if(|field| field.name.eq_ignore_ascii_case(name));
     }
 
@@ -222,7 +224,8 @@ impl Fields {
     ///
     /// # Errors
     /// When name or value could change the message's structure.
-    pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidField> {
+    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), InvalidField> {
+        let (name, value) = (name.as_ref(), value.as_ref());
         if !is_valid_name(name) || !is_valid_value(value) {
             return Err(InvalidField);
         }
@@ -234,7 +237,8 @@ impl Fields {
     ///
     /// # Errors
     /// As [`Fields::append`].
-    pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidField> {
+    pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), InvalidField> {
+        let (name, value) = (name.as_ref(), value.as_ref());
         if !is_valid_name(name) || !is_valid_value(value) {
             return Err(InvalidField);
         }
