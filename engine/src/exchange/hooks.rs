@@ -85,6 +85,9 @@ impl Exchange {
         let Some(Parked { phase, visited, .. }) = self.parked else { return };
         let link = &mut self.chain[self.ran];
         let Poll::Ready((visit, answer)) = link.hooks.resume(&mut Context::from_waker(env.waker)) else {
+            if self.is_taking_in() {
+                self.answer_expectation(env);
+            }
             return;
         };
         self.visit = Some(visit);
@@ -247,6 +250,7 @@ impl Exchange {
         self.cancel_hook();
         let mut visit = self.visit.take()?;
         visit.clear();
+        self.intake = None;
         let mut chain = std::mem::take(&mut self.chain);
         chain.drain(..).for_each(Link::put_back);
         Some(Spare { visit, chain })

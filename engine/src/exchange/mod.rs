@@ -28,6 +28,7 @@ pub use request::Refusal;
 
 use crate::error::Error;
 use crate::phase::chain::Link;
+use crate::phase::intake::Intake;
 use crate::phase::{ContentUse, Phases, Session, Visit};
 use crate::settings::UpstreamTimeouts;
 use crate::snapshot::Snapshot;
@@ -147,6 +148,8 @@ pub struct Exchange {
     ran: usize,
     /// When it began; also to be known while a hook has the rest.
     begun: Instant,
+    /// What hooks read of the content before it was relayed.
+    intake: Option<Rc<Intake>>,
     /// What was read of a request that is none.
     refused: Option<Box<RefusedRequest>>,
     rule: Option<Rule>,
@@ -179,6 +182,9 @@ pub struct Exchange {
 impl Exchange {
     /// A part came from one side. Only called when [`Exchange::accepts`] that side.
     pub fn on_part(&mut self, side: Side, part: Part, env: &mut Env<'_>) {
+        if self.parked.is_some() {
+            return self.on_intake(part, env);
+        }
         match (side, part) {
             (Side::Downstream, Part::Data(chunk)) => self.on_request_data(chunk, env),
             (Side::Downstream, Part::Trailers(fields)) => self.on_request_trailers(fields, env),
@@ -200,7 +206,7 @@ impl Exchange {
     #[inline]
     pub fn accepts(&self, side: Side) -> bool {
         match (&self.state, side) {
-            _ if self.parked.is_some() => false,
+            _ if self.parked.is_some() => side == Side::Downstream && self.is_taking_in(),
             (State::Relaying { .. } | State::Tunneling(_), _)
             | (State::Discarding { .. }, Side::Downstream) => true,
             (State::Attempting { .. } | State::Discarding { .. } | State::Deciding, _) => false,
@@ -426,6 +432,9 @@ impl Exchange {
 
     fn finish(&mut self, outcome: Outcome) {
         self.state = State::Finished(outcome);
+        if let (Some(intake), Some(visit)) = (self.intake.take(), &mut self.visit) {
+            visit.session.facts.traffic.received += intake.bytes();
+        }
         self.replay = Replay::Lost;
     }
 }

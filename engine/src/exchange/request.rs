@@ -4,6 +4,7 @@ use super::hooks::Spare;
 use super::state::{Caller, Expect, Half, State};
 use super::{Downstream, Env, Exchange, Facts, Goal, Id, Outcome, Replay, Side, Source, Times, Traffic};
 use crate::limits::DISCARD_BYTES_MAX;
+use crate::phase::intake::Intake;
 use crate::phase::{Answer, App, ContentUse, LinkPool, Peer, Phase, Phases, Session};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
@@ -41,6 +42,7 @@ impl Exchange {
             parked: None,
             ran: 0,
             begun: now,
+            intake: None,
             refused: None,
             rule: None,
             is_host_ours: false,
@@ -73,9 +75,19 @@ impl Exchange {
         session.facts.host = head.authority_chunk();
         session.is_draining = env.is_draining;
         session.connection = connection;
+        let head_has_content = head.body() != Body::Empty;
+        if head_has_content && matches!(expect::check(&head), Ok(expect::Expectation::Continue)) {
+            self.expect = Expect::Forwarded;
+        }
         let (method, passes) = (head.method, &head.fields);
         let passes = self.snapshot.via.passes(passes);
         self.session_mut().request = Some(head);
+        if head_has_content {
+            // Hooks may want it before it is relayed.
+            let intake = Rc::new(Intake::default());
+            self.session_mut().intake = Some(Rc::clone(&intake));
+            self.intake = Some(intake);
+        }
         for member in members {
             let link = member.take();
             self.asked = self.asked.union(link.asked);
@@ -173,8 +185,10 @@ impl Exchange {
             none => none.insert(received.clone()),
         };
         if expect::check(head)? == expect::Expectation::Continue {
-            if self.expect == Expect::Nothing {
-                self.expect = Expect::Forwarded;
+            match self.expect {
+                Expect::Nothing => self.expect = Expect::Forwarded,
+                Expect::Forwarded => {}
+                Expect::AnsweredHere => head.fields.remove(Name::Expect),
             }
         } else {
             head.fields.remove(Name::Expect);
@@ -236,6 +250,41 @@ impl Exchange {
             let is_set = head.fields.replace(Name::Host, host.as_bytes());
             debug_assert!(is_set.is_ok());
         }
+    }
+
+    /// Whether a hook waits for content that is not relayed yet.
+    pub(super) fn is_taking_in(&self) -> bool {
+        self.intake.as_ref().is_some_and(|intake| intake.is_wanted())
+    }
+
+    /// Content came for a hook that waits for it.
+    pub(super) fn on_intake(&mut self, part: Part, env: &mut Env<'_>) {
+        match (part, &self.intake) {
+            (Part::Reset(reset), _) => {
+                self.cancel_hook();
+                self.on_request_reset(reset, env);
+            }
+            (part, Some(intake)) => {
+                if matches!(part, Part::End) {
+                    self.request = Half::Ended;
+                }
+                intake.push(part, env.pool);
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// The next part of what hooks read before: it is relayed in front of what still comes.
+    #[inline]
+    pub fn poll_intake(&mut self) -> Option<Part> {
+        if self.parked.is_some() {
+            return None;
+        }
+        let part = self.intake.as_ref()?.pop();
+        if part.is_none() || matches!(part, Some(Part::End)) {
+            self.intake = None;
+        }
+        part
     }
 
     pub(super) fn on_request_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {

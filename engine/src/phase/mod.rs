@@ -16,6 +16,7 @@ pub mod chain;
 pub mod content;
 pub mod facts;
 pub mod fields;
+pub(crate) mod intake;
 pub mod peer;
 pub mod proxy;
 pub mod response;

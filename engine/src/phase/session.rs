@@ -2,10 +2,13 @@
 
 use super::chain::LinkPool;
 use super::facts::{Downstream, Facts, Id, Times, Traffic};
+use super::intake::{End, Intake};
+use crate::error::{Error, Outcome, Result};
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::RequestHead;
+use ringway_proto::message::{Body, RequestHead};
 use std::any::Any;
+use std::future::poll_fn;
 use std::rc::Rc;
 
 /// One request with its client and what has become of it so far.
@@ -25,6 +28,8 @@ pub struct Session {
     pub(crate) response_content: ContentUse,
     /// Kept by the client's connection between its requests.
     pub(crate) connection: Option<Box<dyn Any>>,
+    /// Content that is read before it is relayed, where somebody wants that.
+    pub(crate) intake: Option<Rc<Intake>>,
     /// Filters that join the exchange once the hook that runs has answered.
     pub(crate) attached: Vec<Rc<LinkPool>>,
 }
@@ -55,6 +60,7 @@ impl Session {
             request_content: ContentUse::Rewrite,
             response_content: ContentUse::Rewrite,
             connection: None,
+            intake: None,
             attached: Vec::new(),
         }
     }
@@ -168,6 +174,26 @@ impl Session {
         self.response_content = what;
     }
 
+    /// Reads the request's content before it is known where it goes: all of it, which is kept, and relayed later past
+    /// the content hooks as if it came then. For filters of the request. A client that waits for 100 (Continue) gets
+    /// it.
+    ///
+    /// # Errors
+    /// `too_large` (413) when it is longer than `bytes_max`. A client that leaves ends the hook; one that is slow meets
+    /// [`crate::settings::Limits::hook_timeout`].
+    pub async fn read_content(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
+        if self.request().body() == Body::Empty {
+            return Ok(Vec::new());
+        }
+        let Some(intake) = &self.intake else {
+            return Err(Error::failed("content is read in filters of the request"));
+        };
+        match poll_fn(|context| intake.poll(bytes_max, context)).await {
+            End::Complete => Ok(intake.to_vec()),
+            End::TooLong => Err(Error::new(Outcome::TooLarge)),
+        }
+    }
+
     /// Something that the client's connection keeps for its next request: put there by one exchange, found by the
     /// next. It is gone before `logging` runs, since the next request may have begun by then.
     pub fn connection_context(&mut self) -> &mut Option<Box<dyn Any>> {
@@ -186,6 +212,7 @@ impl Session {
         self.facts.host = Chunk::EMPTY;
         self.endpoint = None;
         self.connection = None;
+        self.intake = None;
         self.attached.clear();
     }
 }

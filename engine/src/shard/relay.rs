@@ -76,6 +76,11 @@ impl<I: Io> Shard<I> {
                 return None;
             }
         }
+        if side == Side::Downstream
+            && let Some(part) = self.exchanges.get_mut(key).and_then(|running| running.exchange.poll_intake())
+        {
+            return Some(part);
+        }
         self.conns.get_mut(from?)?.conn.poll_part()
     }
 
