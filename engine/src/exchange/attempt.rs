@@ -225,7 +225,10 @@ impl Exchange {
     pub(super) fn fail_attempt(&mut self, outcome: Outcome, is_unanswered: bool, env: &mut Env<'_>) {
         env.actions.push_back(Action::Abandon);
         self.note_error(outcome);
-        let may_retry = is_unanswered && self.may_be_sent_again() && self.has_attempts_left();
+        // An address has no elsewhere, but another connection.
+        let is_first = matches!(self.goal, Goal::Place(_)) && self.session_mut().attempts == 1;
+        let has_attempts_left = is_first || self.has_attempts_left();
+        let may_retry = is_unanswered && self.may_be_sent_again() && has_attempts_left;
         if self.asked.has(Phase::Retry) {
             self.state = State::Failing { outcome, may_retry };
             return self.enter(Phase::Retry, env);

@@ -146,8 +146,9 @@ impl Peer {
         self
     }
 
-    /// How many further attempts may follow a failure by themselves. Default: the cluster's, none for an address. A
-    /// hook may allow more, see [`crate::error::Error::set_retry`].
+    /// How many further attempts may follow a failure by themselves. Default: the cluster's, none for an address but
+    /// the one behind a reused connection that closed unanswered. A hook may allow more, see
+    /// [`crate::error::Error::set_retry`].
     #[must_use]
     pub fn retries(mut self, max: u32) -> Self {
         self.options().retries = Some(max);

@@ -30,3 +30,4 @@ mod trailers;
 mod truncation;
 mod tunnels;
 mod upgrade;
+mod within;
