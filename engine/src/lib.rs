@@ -33,7 +33,7 @@ pub mod http {
 /// What a proxy, a filter or an app is written with.
 pub mod prelude {
     pub use crate::app::{HttpApp, Incoming, Responder, StreamApp, Writer};
-    pub use crate::client::{self, Connector, Stream};
+    pub use crate::client::{self, Client, Connector, Stream};
     pub use crate::error::{Context, Error, Fault, Outcome, Result};
     pub use crate::http::{Bytes, Fields, Method, Name, RequestHead, ResponseHead, Status};
     pub use crate::lifecycle::{Server, Stop};

@@ -19,13 +19,16 @@
 //! }
 //! ```
 //!
-//! Read [`request`], then [`response`] and [`stream`]; [`desk`] is how the shard learns of it.
+//! Read [`request`], then [`response`] and [`stream`]; [`defaults`] is what requests have in common, [`desk`] how the
+//! shard learns of them.
 
+pub mod defaults;
 pub mod desk;
 pub mod request;
 pub mod response;
 pub mod stream;
 
+pub use defaults::Client;
 pub use desk::{Asked, Call, Desk};
 pub use request::{Request, Upload};
 pub use response::Answer;

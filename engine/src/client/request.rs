@@ -5,6 +5,7 @@ use super::{Asked, begin, ended};
 use crate::error::{Context, Error, Outcome, Result};
 use crate::phase::Peer;
 use crate::port::Handle;
+use crate::rt;
 use bytes::Bytes;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::h1;
@@ -12,6 +13,7 @@ use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A request that is being put together. What is wrong with it is said when it is sent.
 pub struct Request {
@@ -21,6 +23,7 @@ pub struct Request {
     /// Names and values.
     fields: Vec<[Box<[u8]>; 2]>,
     body: Bytes,
+    timeout: Option<Duration>,
 }
 
 /// What a URL names.
@@ -41,6 +44,7 @@ impl Request {
             peer: None,
             fields: Vec::new(),
             body: Bytes::new(),
+            timeout: None,
         }
     }
 
@@ -59,6 +63,14 @@ impl Request {
     #[must_use]
     pub fn to(mut self, peer: Peer) -> Self {
         self.peer = Some(peer);
+        self
+    }
+
+    /// How long it may take from [`Request::send`] to the head of the answer; more is `request_timeout`. Default: as long
+    /// as the peer's time-outs for connecting and for the first byte.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -82,6 +94,16 @@ impl Request {
     /// When it cannot be sent, or is not answered: with the outcome that an exchange of a client would have had, such as
     /// `connect_failed` or `first_byte_timeout`. Any status is an answer.
     pub async fn send(self) -> Result<Answer> {
+        match self.timeout {
+            Some(timeout) => match rt::timeout(timeout, self.exchange()).await {
+                Ok(answer) => answer,
+                Err(_) => Err(Error::new(Outcome::RequestTimeout)),
+            },
+            None => self.exchange().await,
+        }
+    }
+
+    async fn exchange(self) -> Result<Answer> {
         let body = self.body.clone();
         let length = (!body.is_empty()).then_some(body.len() as u64);
         let handle = self.begin(length.map_or(Body::Empty, Body::Length)).await?;

@@ -1,7 +1,7 @@
 //! What goes wrong between an exchange and user code: apps and calls whose other side leaves, dawdles, breaks off.
 
 use ringway_engine::app::{HttpApp, Incoming, Responder, StreamApp};
-use ringway_engine::client::{Connector, Request, Stream};
+use ringway_engine::client::{Client, Connector, Request, Stream};
 use ringway_engine::error::Result;
 use ringway_engine::phase::{Downstream, Peer, Response};
 use ringway_engine::rt;
@@ -118,6 +118,10 @@ impl HttpApp for Caller {
                 let told = rt::timeout(Duration::from_millis(50), call).await;
                 let body = if told.is_err() { "elapsed" } else { "answered" };
                 responder.send(Response::new(200).body(body)).await
+            }
+            "/in-time" => {
+                let client = Client::new().timeout(Duration::from_millis(50)).header("x-by", "caller");
+                responder.send(self.told(client.get(&self.url("/hang"))).await).await
             }
             "/nowhere" => {
                 let call = Request::get("http://192.0.2.99/").to(Peer::cluster("nobody"));
@@ -273,6 +277,8 @@ fn a_call_that_is_dropped_ends() {
         w.origin().on("GET /long").reply("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf");
         let c = w.client();
         c.get("/timeout").expect_status(200).expect_body("elapsed");
+        c.get("/in-time").expect_status(200).expect_body("failed request_timeout");
+        w.origin().last().expect_header("x-by", "caller");
         c.get("/forget").expect_status(200).expect_body("200");
         w.settle();
         // Only the client's connection is left.
