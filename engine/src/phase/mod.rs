@@ -28,7 +28,7 @@ pub use cell::{Hook, HookCell, Rooms};
 pub use chain::LinkPool;
 pub use content::Content;
 pub use facts::{Downstream, Facts, Id, Times, Traffic};
-pub use peer::{App, Peer, Serve};
+pub use peer::{App, Peer, Protocol, Serve, Tls};
 pub use proxy::{Filter, Proxy};
 pub use response::Response;
 pub use session::{ContentUse, Session};

@@ -80,15 +80,68 @@ impl fmt::Debug for App {
     }
 }
 
+/// What is spoken to a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, as ALPN finds.
+    Http2,
+    /// HTTP/2 in clear, as is known before.
+    Http2Clear,
+    /// The best that ALPN finds.
+    Auto,
+}
+
+/// How TLS is spoken to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tls {
+    /// The name that is asked for (SNI) and that the certificate has to be for.
+    pub server_name: Box<str>,
+    /// Another name that the certificate may be for.
+    pub alternative_name: Option<Box<str>>,
+    /// Whether the certificate's chain is verified.
+    pub verifies_chain: bool,
+    /// Whether the certificate's name is verified.
+    pub verifies_name: bool,
+    /// Certificates of authorities, PEM, instead of the system's.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate and its key, PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Tls {
+    /// As is safe: chain and name are verified against the system's authorities.
+    pub fn new(server_name: impl Into<Box<str>>) -> Self {
+        Self {
+            server_name: server_name.into(),
+            alternative_name: None,
+            verifies_chain: true,
+            verifies_name: true,
+            authorities: None,
+            certificate: None,
+        }
+    }
+}
+
+impl From<&str> for Tls {
+    /// As is safe, for this server name.
+    fn from(server_name: &str) -> Self {
+        Self::new(server_name)
+    }
+}
+
 /// What differs from the defaults for this attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) connect: Option<Duration>,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) between_bytes: Option<Duration>,
     pub(crate) retries: Option<u32>,
     pub(crate) is_fresh: bool,
-    pub(crate) is_tls: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) protocol: Protocol,
     pub(crate) is_misused: bool,
 }
 
@@ -184,12 +237,19 @@ impl Peer {
         self
     }
 
-    /// Asks for TLS with this server name. It cannot be had yet: the exchange fails with `peer_invalid`, since to send
-    /// in clear what was meant to be secret would be worse.
+    /// Speaks TLS to it. That cannot be had yet: the exchange fails with `peer_invalid`, since to send in clear what was
+    /// meant to be secret would be worse.
     #[must_use]
-    pub fn tls(mut self, server_name: &str) -> Self {
-        let _ = server_name;
-        self.options().is_tls = true;
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.options().tls = Some(tls.into());
+        self
+    }
+
+    /// What is spoken to it. Default: HTTP/1.1. Another version cannot be had yet: the exchange fails with
+    /// `peer_invalid`.
+    #[must_use]
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.options().protocol = protocol;
         self
     }
 
@@ -200,8 +260,11 @@ impl Peer {
     /// Why it cannot be used, where the reason is in itself.
     pub(crate) fn mistake(&self) -> Option<&'static str> {
         let options = self.options.as_ref()?;
-        if options.is_tls {
+        if options.tls.is_some() {
             return Some("TLS to a peer is not there yet");
+        }
+        if options.protocol != Protocol::Http1 {
+            return Some("HTTP/2 to a peer is not there yet");
         }
         options.is_misused.then_some("sockets and groups of a cluster are as its settings say")
     }
@@ -229,5 +292,6 @@ mod tests {
         assert!(Peer::cluster("a").group(1).mistake().is_some());
         assert!(Peer::cluster_at(0).socket(SocketOptions::default()).mistake().is_some());
         assert!(address().tls("example.com").mistake().is_some());
+        assert!(address().protocol(Protocol::Http2).mistake().is_some());
     }
 }
