@@ -21,6 +21,12 @@ pub const UNDECODED_HIGH_BYTES: usize = 32 * 1024;
 pub const RECEIVES_PER_TURN: usize = 8;
 /// Futures of users that are polled in one turn, so that one that wakes itself for ever does not keep sockets waiting.
 pub const WOKEN_PER_TURN: usize = 64;
+/// Threads of a process for work that blocks.
+pub const OFFLOAD_THREADS: usize = 4;
+/// Pieces of work that wait for those threads; more are refused.
+pub const OFFLOAD_QUEUE: usize = 256;
+/// How long a hook or a task waits for the machine's resolver.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
 /// More would fall out of the cache before it is sent.
 pub const UNSETTLED_BYTES_MAX: usize = 32 * 1024;

@@ -30,7 +30,7 @@ pub struct Service {
 type Maker = Arc<dyn Fn(&Rooms) -> Rc<LinkPool> + Send + Sync>;
 
 impl Service {
-    /// A proxy; `make` is called once on each shard.
+    /// A proxy; `make` is called once on each shard, where it may begin tasks ([`crate::rt`]).
     pub fn proxy<P: Proxy>(make: impl Fn() -> P + Send + Sync + 'static) -> Self {
         Self::default().then(move |rooms| LinkPool::of_proxy(Rc::new(make()), rooms))
     }

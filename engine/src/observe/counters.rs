@@ -136,7 +136,7 @@ counters! {
     total retries;
     /// Times that accepting paused for want of descriptors or memory.
     total accept_backoffs;
-    /// Panics caught at the boundary of an exchange or a connection.
+    /// Panics caught at the boundary of an exchange, a connection or a task.
     total panics;
     /// Access log lines that the log writer could not take or write.
     total log_lines_dropped;

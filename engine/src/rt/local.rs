@@ -1,16 +1,17 @@
 //! The executor of one shard, and how code that runs on the shard finds it.
 
 use super::task::{JoinHandle, Joined, Packet};
-use super::waker::{Bell, WaiterKey, WaiterTag, Wakee, Wakeful, Wakers};
+use super::waker::{Bell, Target, WaiterKey, WaiterTag, Wakee, Wakeful, Wakers};
 use crate::keys::{Slab, TaskKey, TaskTag};
 use crate::observe::Counters;
 use crate::time::{Instant, TimerId, Wheel};
 use crossbeam_channel::{Receiver, unbounded};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -34,7 +35,12 @@ pub struct Local {
     waiters: RefCell<Slab<Waker, WaiterTag>>,
     timers: RefCell<Wheel<WaiterKey>>,
     is_timed: Cell<bool>,
+    /// Those who wait for the shard to drain.
+    drain_waiters: RefCell<Slab<Waker, WaiterTag>>,
+    is_draining: Cell<bool>,
     is_stopped: Cell<bool>,
+    /// Names to addresses, in a simulation.
+    names: Option<RefCell<BTreeMap<String, Vec<IpAddr>>>>,
     counters: Arc<Counters>,
     /// Where others leave what the shard is to do, whatever that is, and how it is told.
     desk: RefCell<Option<(Rc<dyn Any>, Waker)>>,
@@ -122,9 +128,24 @@ impl Local {
     /// The executor of a shard that may sleep: `ringer` has to make its pump call
     /// [`Shard::on_rung`](crate::shard::Shard::on_rung), and is called from any thread.
     pub fn new(counters: Arc<Counters>, ringer: impl Fn() + Send + Sync + 'static) -> Rc<Self> {
+        Self::with(counters, Box::new(ringer), None)
+    }
+
+    /// The executor of a shard in a simulation, whose pump asks whether it is called. It knows the name `localhost`.
+    pub fn simulated(counters: Arc<Counters>) -> Rc<Self> {
+        let localhost = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let names = BTreeMap::from([("localhost".to_owned(), localhost)]);
+        Self::with(counters, Box::new(|| ()), Some(RefCell::new(names)))
+    }
+
+    fn with(
+        counters: Arc<Counters>,
+        ringer: Box<dyn Fn() + Send + Sync>,
+        names: Option<RefCell<BTreeMap<String, Vec<IpAddr>>>>,
+    ) -> Rc<Self> {
         let (sender, called) = unbounded();
         let local = Rc::new(Self {
-            bell: Arc::new(Bell::new(sender, Box::new(ringer))),
+            bell: Arc::new(Bell::new(sender, ringer)),
             called,
             woken: RefCell::default(),
             has_woken: Cell::new(false),
@@ -132,17 +153,15 @@ impl Local {
             waiters: RefCell::default(),
             timers: RefCell::default(),
             is_timed: Cell::new(false),
+            drain_waiters: RefCell::default(),
+            is_draining: Cell::new(false),
             is_stopped: Cell::new(false),
+            names,
             counters,
             desk: RefCell::new(None),
         });
         LOCALS.with_borrow_mut(|locals| locals.push(Rc::downgrade(&local)));
         local
-    }
-
-    /// The executor of a shard in a simulation, whose pump asks whether it is called.
-    pub fn simulated(counters: Arc<Counters>) -> Rc<Self> {
-        Self::new(counters, || ())
     }
 
     /// A turn of this shard begins.
@@ -161,7 +180,7 @@ impl Local {
 
     /// Gives those who run on the shard a place to leave what it is to do.
     pub fn set_desk(&self, desk: Rc<dyn Any>) {
-        let waker = Wakeful::waker(Wakee::Desk, &self.bell);
+        let waker = Wakeful::waker(Target::Wakee(Wakee::Desk), &self.bell);
         self.desk.replace(Some((desk, waker)));
     }
 
@@ -199,13 +218,18 @@ impl Local {
 
     /// Who is to be polled next.
     pub fn poll_woken(&self) -> Option<Wakee> {
-        let mut woken = self.woken.borrow_mut();
-        let wakeful = woken.pop_front();
-        self.has_woken.set(!woken.is_empty());
-        drop(woken);
-        let wakeful = wakeful?;
-        wakeful.unqueue();
-        Some(wakeful.wakee)
+        loop {
+            let mut woken = self.woken.borrow_mut();
+            let wakeful = woken.pop_front();
+            self.has_woken.set(!woken.is_empty());
+            drop(woken);
+            let wakeful = wakeful?;
+            wakeful.unqueue();
+            match wakeful.target {
+                Target::Wakee(wakee) => return Some(wakee),
+                Target::Waiter(waiter) => self.wake(waiter),
+            }
+        }
     }
 
     /// When [`Local::on_timeout`] is to be called next.
@@ -246,7 +270,7 @@ impl Local {
         let output = Rc::clone(&packet);
         let future = Box::pin(async move { output.finish(future.await) });
         let key = self.tasks.borrow_mut().insert(None);
-        let waker = Wakeful::waker(Wakee::Task(key), &self.bell);
+        let waker = Wakeful::waker(Target::Wakee(Wakee::Task(key)), &self.bell);
         waker.wake_by_ref();
         let joined = Rc::clone(&packet) as Rc<dyn Joined>;
         if let Some(place) = self.tasks.borrow_mut().get_mut(key) {
@@ -266,6 +290,7 @@ impl Local {
 
     /// Drops every task, and what they spawn now.
     pub fn stop(&self) {
+        self.is_draining.set(true);
         self.is_stopped.set(true);
         let keys = self.tasks.borrow().keys();
         keys.into_iter().for_each(|key| self.abort(key));
@@ -286,20 +311,70 @@ impl Local {
         timers.cancel(timer);
         self.is_timed.set(!timers.is_empty());
         drop(timers);
+        self.remove_waiter(waiter);
+    }
+
+    /// Makes a place for one who waits for another thread, and the waker for that thread.
+    pub(super) fn insert_waiter(&self) -> (WaiterKey, Waker) {
+        let waiter = self.waiters.borrow_mut().insert(Waker::noop().clone());
+        (waiter, Wakeful::waker(Target::Waiter(waiter), &self.bell))
+    }
+
+    /// Takes back what [`Local::insert_waiter`] made.
+    pub(super) fn remove_waiter(&self, waiter: WaiterKey) {
         let waker = self.waiters.borrow_mut().remove(waiter);
         drop(waker);
     }
 
     /// Has `waker` woken instead of the one that waited. False when that was woken already.
     pub(super) fn rewait(&self, waiter: WaiterKey, waker: &Waker) -> bool {
-        let mut waiters = self.waiters.borrow_mut();
-        let Some(waiting) = waiters.get_mut(waiter) else { return false };
-        if !waiting.will_wake(waker) {
-            let old = std::mem::replace(waiting, waker.clone());
-            drop(waiters);
-            drop(old);
+        replace(&self.waiters, waiter, waker)
+    }
+
+    /// The shard begins to drain, or has stopped.
+    pub fn drain(&self) {
+        self.is_draining.set(true);
+        let keys = self.drain_waiters.borrow().keys();
+        for key in keys {
+            let waker = self.drain_waiters.borrow_mut().remove(key);
+            waker.into_iter().for_each(Waker::wake);
         }
-        true
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Has `waker` woken when the shard begins to drain, in the place of `waiter`.
+    pub(super) fn wait_for_drain(&self, waiter: &mut Option<WaiterKey>, waker: &Waker) {
+        if !waiter.is_some_and(|waiter| replace(&self.drain_waiters, waiter, waker)) {
+            *waiter = Some(self.drain_waiters.borrow_mut().insert(waker.clone()));
+        }
+    }
+
+    /// Takes back what [`Local::wait_for_drain`] did.
+    pub(super) fn forget_drain(&self, waiter: WaiterKey) {
+        let waker = self.drain_waiters.borrow_mut().remove(waiter);
+        drop(waker);
+    }
+
+    pub(super) fn is_simulated(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// The addresses that a name has in a simulation; `None` where there is a resolver.
+    pub(super) fn name(&self, host: &str) -> Option<Vec<IpAddr>> {
+        let names = self.names.as_ref()?.borrow();
+        Some(names.get(&host.to_ascii_lowercase()).cloned().unwrap_or_default())
+    }
+
+    /// Gives a name its addresses in a simulation.
+    ///
+    /// # Panics
+    /// Where there is a resolver.
+    pub fn set_name(&self, host: &str, addresses: &[IpAddr]) {
+        let names = self.names.as_ref().expect("names are set in simulations only");
+        names.borrow_mut().insert(host.to_ascii_lowercase(), addresses.to_vec());
     }
 
     fn wake(&self, waiter: WaiterKey) {
@@ -347,6 +422,18 @@ impl Local {
         self.counters.panics.add(1);
         log::error!("a task panicked; everything else goes on");
     }
+}
+
+/// Puts `waker` in the place of the one that waits there; false when nobody does.
+fn replace(waiters: &RefCell<Slab<Waker, WaiterTag>>, waiter: WaiterKey, waker: &Waker) -> bool {
+    let mut waiters = waiters.borrow_mut();
+    let Some(waiting) = waiters.get_mut(waiter) else { return false };
+    if !waiting.will_wake(waker) {
+        let old = std::mem::replace(waiting, waker.clone());
+        drop(waiters);
+        drop(old);
+    }
+    true
 }
 
 impl Drop for Local {

@@ -24,16 +24,25 @@
 //!
 //! It offers no sockets: those belong to the shard. It has no priorities and moves no task to another thread.
 //!
-//! Read [`local`], [`waker`] (how a future is found again), [`task`], [`timer`].
+//! Read [`local`], [`waker`] (how a future is found again), [`task`], [`timer`], [`sync`], then [`mod@offload`] and
+//! [`mod@resolve`], which leave the shard.
 
 mod local;
+mod offload;
+mod resolve;
+mod sync;
 mod task;
 mod timer;
 mod waker;
 
 pub use local::{Local, simulate};
+pub use offload::{Offload, OffloadError, offload};
+pub use resolve::{Resolve, ResolveError, resolve};
+pub use sync::{Notified, Notify, Shutdown, is_draining, shutdown};
 pub use task::{JoinError, JoinHandle};
-pub use timer::{Elapsed, Sleep, Timeout, YieldNow, sleep, sleep_until, timeout, yield_now};
+pub use timer::{
+    Elapsed, Interval, Sleep, Timeout, YieldNow, interval, sleep, sleep_until, timeout, yield_now,
+};
 pub use waker::{Wakee, Wakers};
 
 use crate::time::Instant;

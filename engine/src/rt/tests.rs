@@ -43,6 +43,15 @@ impl Stage {
         exchanges
     }
 
+    /// Sleeps until another thread rings, and answers.
+    fn answered(&self) {
+        while !self.local.is_called() {
+            std::thread::yield_now();
+        }
+        self.local.answer();
+        self.turn();
+    }
+
     fn after(&self, time: Duration) {
         self.now.set(self.now.get() + time);
         self.local.enter(self.now.get());
@@ -375,6 +384,115 @@ fn outside_of_a_shard_a_sentence_says_what_is_wrong() {
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn ticks_keep_to_their_times_and_leave_out_what_was_missed() {
+    let ticks = simulate(async {
+        let mut interval = interval(SECOND);
+        let mut ticks = Vec::new();
+        for work in [0, 300, 2_500, 0] {
+            ticks.push(interval.tick().await.as_millis());
+            sleep(Duration::from_millis(work)).await;
+        }
+        ticks
+    });
+    // The tick of the third second is late, and stands for the fourth and the fifth.
+    assert_eq!(ticks, [1_000, 2_000, 3_000, 4_000]);
+}
+
+#[test]
+fn offloaded_work_comes_back() {
+    let stage = Stage::new();
+    let task = stage.spawn(offload(|| std::thread::current().name().map(str::to_owned)));
+    stage.answered();
+    let name = task.packet().take().unwrap().unwrap().unwrap().unwrap();
+    assert!(name.starts_with("offload-"), "{name}");
+}
+
+#[test]
+fn a_panic_of_offloaded_work_is_an_error() {
+    let stage = Stage::new();
+    let task = stage.spawn(offload(|| panic!("as the test wants it")));
+    stage.answered();
+    assert_eq!(task.packet().take(), Some(Ok(Err::<(), _>(OffloadError::Panicked))));
+    let simulated = simulate(async { offload(|| panic!("as the test wants it")).await });
+    assert_eq!(simulated, Err::<(), _>(OffloadError::Panicked));
+}
+
+#[test]
+fn a_result_that_nobody_waits_for_any_more_is_dropped() {
+    let stage = Stage::new();
+    let (go, gone) = crossbeam_channel::bounded::<()>(0);
+    let (dropped, drops) = crossbeam_channel::bounded(1);
+    let (begin, begun) = crossbeam_channel::bounded(1);
+    let task = stage.spawn(offload(move || {
+        begin.send(()).unwrap();
+        _ = gone.recv();
+        OnDrop(move || dropped.send(()).unwrap())
+    }));
+    begun.recv().unwrap();
+    task.abort();
+    drop(go);
+    drops.recv().unwrap();
+    assert_eq!(stage.turn(), []);
+}
+
+#[test]
+fn in_a_simulation_work_is_done_on_the_spot() {
+    let threads =
+        simulate(async { (offload(|| std::thread::current().id()).await, std::thread::current().id()) });
+    assert_eq!(threads.0, Ok(threads.1));
+}
+
+#[test]
+fn a_simulated_name_is_looked_up_in_a_table() {
+    let found = simulate(async {
+        local::current().set_name("Origin.example", &[[192, 0, 2, 7].into()]);
+        let origin = resolve("origin.EXAMPLE", 80).await;
+        (origin, resolve("localhost", 81).await, resolve("::1", 82).await, resolve("elsewhere", 83).await)
+    });
+    assert_eq!(found.0, Ok(vec![([192, 0, 2, 7], 80).into()]));
+    assert_eq!(found.1.map(|addresses| addresses.len()), Ok(2));
+    assert_eq!(found.2.map(|addresses| addresses[0].to_string()), Ok("[::1]:82".into()));
+    assert_eq!(found.3, Err(ResolveError::Failed("nobody has that name".into())));
+}
+
+#[test]
+fn a_drain_tells_who_waits_for_it_once() {
+    let stage = Stage::new();
+    let before = stage.spawn(shutdown());
+    let aborted = stage.spawn(shutdown());
+    aborted.abort();
+    assert_eq!(stage.spawn(async { is_draining() }).packet().take(), Some(Ok(false)));
+    stage.local.drain();
+    stage.turn();
+    assert!(before.is_finished());
+    assert!(stage.spawn(shutdown()).is_finished());
+    assert_eq!(stage.spawn(async { is_draining() }).packet().take(), Some(Ok(true)));
+}
+
+#[test]
+fn one_notice_is_for_one_and_who_leaves_passes_it_on() {
+    let stage = Stage::new();
+    let notify = Rc::new(Notify::new());
+    let wait = || {
+        let notify = Rc::clone(&notify);
+        async move { notify.notified().await }
+    };
+    let tasks = [stage.spawn(wait()), stage.spawn(wait()), stage.spawn(wait())];
+    notify.notify_one();
+    tasks[0].abort();
+    stage.turn();
+    assert_eq!(tasks.each_ref().map(JoinHandle::is_finished), [true, true, false]);
+    notify.notify_all();
+    stage.turn();
+    assert!(tasks[2].is_finished());
+    // Nobody waits: the next one need not.
+    notify.notify_one();
+    notify.notify_one();
+    assert!(stage.spawn(wait()).is_finished());
+    assert!(!stage.spawn(wait()).is_finished());
 }
 
 mod simulated {

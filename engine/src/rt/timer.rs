@@ -92,6 +92,54 @@ impl fmt::Debug for Sleep {
     }
 }
 
+/// Ticks every `period`, for the first time in one period from now.
+///
+/// Ticks keep to their times however long the work between them takes. Those that were missed meanwhile are left out.
+/// The resolution is a millisecond.
+///
+/// ```
+/// # ringway_engine::rt::simulate(async {
+/// use ringway_engine::rt;
+/// use std::time::Duration;
+///
+/// let begun = rt::now();
+/// let mut ticks = rt::interval(Duration::from_secs(5));
+/// ticks.tick().await;
+/// assert_eq!(rt::now() - begun, Duration::from_secs(5));
+/// rt::sleep(Duration::from_secs(12)).await;
+/// assert_eq!(ticks.tick().await - begun, Duration::from_secs(10));
+/// assert_eq!(ticks.tick().await - begun, Duration::from_secs(20));
+/// # });
+/// ```
+///
+/// # Panics
+/// Outside of a shard, and with a period of zero.
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period");
+    Interval { period, next: sleep(period) }
+}
+
+/// What [`interval`] returns.
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Sleep,
+}
+
+impl Interval {
+    /// Waits for the next tick and says when it was due. Dropped before that, it has taken nothing: the tick is still to
+    /// come.
+    pub async fn tick(&mut self) -> Instant {
+        (&mut self.next).await;
+        let due = self.next.deadline();
+        let missed = (now() - due).as_nanos() / self.period.as_nanos();
+        // More than a lifetime of missed ticks is as good as never.
+        let periods = u32::try_from(missed + 1).unwrap_or(u32::MAX);
+        self.next = sleep_until(due + self.period.saturating_mul(periods));
+        due
+    }
+}
+
 /// Waits for `future`, but no longer than `duration` from now.
 ///
 /// When both are due, the future's output is what counts. A future that does not wait costs no timer, so this may stand

@@ -25,17 +25,25 @@ pub enum Wakee {
     Desk,
 }
 
+/// What a waker means.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    Wakee(Wakee),
+    /// Woken from another thread, it has its own waker woken in turn.
+    Waiter(WaiterKey),
+}
+
 /// What is behind a waker.
 pub(super) struct Wakeful {
-    pub(super) wakee: Wakee,
+    pub(super) target: Target,
     /// Whether it is in one of the queues, so that waking it again is for nothing.
     is_queued: AtomicBool,
     bell: Arc<Bell>,
 }
 
 impl Wakeful {
-    pub(super) fn waker(wakee: Wakee, bell: &Arc<Bell>) -> Waker {
-        Waker::from(Arc::new(Self { wakee, is_queued: AtomicBool::new(false), bell: Arc::clone(bell) }))
+    pub(super) fn waker(target: Target, bell: &Arc<Bell>) -> Waker {
+        Waker::from(Arc::new(Self { target, is_queued: AtomicBool::new(false), bell: Arc::clone(bell) }))
     }
 
     /// It has left the queue; from here on a wake puts it there again. What was done before any wake that found it
@@ -123,7 +131,8 @@ impl Wakers {
     #[cold]
     fn make(&mut self, last: usize) {
         let made = self.wakers.len()..=last;
-        self.wakers.extend(made.map(|index| Wakeful::waker(Wakee::Exchange(index), &self.bell)));
+        self.wakers
+            .extend(made.map(|index| Wakeful::waker(Target::Wakee(Wakee::Exchange(index)), &self.bell)));
     }
 }
 

@@ -155,6 +155,7 @@ impl<I: Io> Shard<I> {
     pub fn drain(&mut self, now: Instant) {
         self.begin_turn(now);
         self.life = Life::Draining;
+        self.rt.drain();
         for key in self.conns.keys() {
             let Some(slot) = self.conns.get_mut(key) else { continue };
             slot.conn.set_last();
@@ -240,7 +241,7 @@ impl<I: Io> Shard<I> {
                 Some(Wakee::Exchange(index)) => self.on_woken(index),
                 Some(Wakee::Task(key)) => self.rt.run(key),
                 Some(Wakee::Desk) => self.on_desk(),
-                None => return,
+                None => break,
             }
             if !self.rt.has_woken() || self.unsettled_bytes > UNSETTLED_BYTES_MAX {
                 self.settle();

@@ -24,6 +24,7 @@ mod panics;
 mod pipelining;
 mod retries;
 mod routing;
+mod tasks;
 mod timeouts;
 mod timers;
 mod trailers;

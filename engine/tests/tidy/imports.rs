@@ -215,7 +215,10 @@ const NAMES: &[(&str, &[&str])] = &[
     ("openssl_sys", &["engine/src/tls/"]),
     // The machine. The codes of its errors are known where a dial fails.
     ("libc", &["engine/src/io/", "engine/src/shard/dial.rs"]),
-    ("nix", &["engine/src/lifecycle/", "engine/src/observe/writer.rs", "bin/src/"]),
+    (
+        "nix",
+        &["engine/src/lifecycle/", "engine/src/rt/offload.rs", "engine/src/observe/writer.rs", "bin/src/"],
+    ),
     ("socket2", &["engine/src/io/pump/", "engine/src/lifecycle/", "engine/src/shard/start.rs"]),
     ("core_affinity", &["engine/src/lifecycle/"]),
     ("signal_hook", &["engine/src/lifecycle/"]),
@@ -232,7 +235,10 @@ const NAMES: &[(&str, &[&str])] = &[
     ("std::fs", &["engine/src/lifecycle/", "engine/src/observe/writer.rs", "engine/src/tls/", "bin/src/"]),
     ("std::env", &["engine/src/io/pump/driver.rs", "bin/src/"]),
     ("std::process", &["engine/src/lifecycle/", "bin/src/"]),
-    ("std::thread", &["engine/src/lifecycle/", "engine/src/observe/writer.rs", "bin/src/"]),
+    (
+        "std::thread",
+        &["engine/src/lifecycle/", "engine/src/rt/offload.rs", "engine/src/observe/writer.rs", "bin/src/"],
+    ),
     ("std::time::Instant", &["engine/src/time/", "bin/src/demo.rs"]),
     ("std::time::SystemTime", &["engine/src/time/", "bin/src/demo.rs", "bin/src/logging.rs"]),
     // Sockets; a shard's start has the ones that it is given.

@@ -8,6 +8,7 @@
 mod accept;
 mod alarm;
 mod driver;
+mod rear;
 mod socket;
 mod sys;
 #[cfg(test)]
@@ -43,8 +44,13 @@ pub fn run(start: Start) {
 
 /// Runs a shard on this thread until it is told to stop.
 pub fn run_on(driver: Driver, start: Start) {
+    run_with(driver, start, |_| ());
+}
+
+/// Runs a shard that `begin` sees before anybody else.
+fn run_with(driver: Driver, start: Start, begin: impl FnOnce(&mut Shard<Sockets>)) {
     let (index, reports) = (start.index, start.reports.clone());
-    let report = match driver::run(driver, |driver| serve(start, driver)) {
+    let report = match driver::run(driver, |driver| serve(start, driver, begin)) {
         Ok(()) => Report::Stopped { index },
         Err(error) => Report::Failed { index, error: error.to_string() },
     };
@@ -66,6 +72,7 @@ struct Core {
     main: RefCell<Option<Waker>>,
     /// Runs behind the tasks that are ready now.
     settler: Settler,
+    rear: rear::Rear,
 }
 
 /// The task that settles the shard once every connection that was ready in this pass of the event loop has been
@@ -102,7 +109,7 @@ pub struct Sockets {
     open: Rc<Cell<usize>>,
 }
 
-async fn serve(start: Start, driver: String) -> io::Result<()> {
+async fn serve(start: Start, driver: String, begin: impl FnOnce(&mut Shard<Sockets>)) -> io::Result<()> {
     let open = Rc::new(Cell::new(0));
     let clock = Rc::new(Clock::real());
     let alarm = alarm::Alarm::new()?;
@@ -111,6 +118,8 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
     let bell = sys::bell()?;
     let rung = Readiness::new(bell.try_clone()?)?;
     let rt = rt::Local::new(Arc::clone(&start.counters), move || sys::ring(&bell));
+    // Services may begin tasks when they are made.
+    rt.enter(clock.now());
     let parts = Parts {
         snapshot: Rc::new(Snapshot::with(start.settings, &start.services)),
         clock: Rc::clone(&clock),
@@ -131,17 +140,23 @@ async fn serve(start: Start, driver: String) -> io::Result<()> {
         listeners: RefCell::default(),
         main: RefCell::new(None),
         settler: Settler::default(),
+        rear: rear::Rear::default(),
     });
     monoio::spawn(settle(Rc::clone(&core)));
     for listener in start.listeners {
         monoio::spawn(accept::accept(Rc::clone(&core), listener)?);
     }
     monoio::spawn(mailbox(Rc::clone(&core), wake, start.mailbox));
+    monoio::spawn(rear::usher(Rc::clone(&core)));
     monoio::spawn(answer(Rc::clone(&core), rung));
     monoio::spawn(alarm::ring(Rc::clone(&core)));
     if has_log {
         core.alarm.every(LOG_FLUSH);
     }
+    core.turn(None, |shard, now| {
+        begin(shard);
+        shard.settle_all(now);
+    });
     let _ = start.reports.send(Report::Ready { index: start.index, driver });
     poll_fn(|cx| {
         *core.main.borrow_mut() = Some(cx.waker().clone());
@@ -191,6 +206,8 @@ async fn mailbox(core: Rc<Core>, wake: Readiness, commands: crossbeam_channel::R
 async fn answer(core: Rc<Core>, rung: Readiness) {
     while core.phase.get() != Phase::Stopped {
         rung.readable().await;
+        // epoll tells at once when the shard has rung itself, and sockets have to be looked at first.
+        core.rear.others_first().await;
         sys::drain(rung.fd());
         core.turn(None, |shard, now| shard.on_rung(now));
     }

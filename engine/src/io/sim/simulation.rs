@@ -81,13 +81,16 @@ impl Simulation {
     ) -> usize {
         let index = self.shards.len();
         let counters = Arc::new(Counters::new(Start::OUTCOME_LABELS));
+        let rt = rt::Local::simulated(Arc::clone(&counters));
+        // Services may begin tasks when they are made.
+        rt.enter(self.clock.now());
         let parts = Parts {
             snapshot: Rc::new(Snapshot::with(Arc::clone(settings), services)),
             clock: Rc::clone(&self.clock),
             counters: Arc::clone(&counters),
             log,
             ids: RequestIds::seeded(seed),
-            rt: rt::Local::simulated(Arc::clone(&counters)),
+            rt,
         };
         let shard = Shard::new(SimIo::new(self.network.clone(), index), parts);
         self.shards.push(Driven { shard, counters, timer: None, stop_at: None, is_unsettled: false });
