@@ -32,7 +32,8 @@ macro_rules! adapter {
         /// What a running hook borrows from.
         struct $lent<P: $bound> {
             of: Rc<P>,
-            ctx: P::Ctx,
+            /// Of the exchange that runs; none between two.
+            ctx: Option<P::Ctx>,
             visit: Option<Box<Visit>>,
         }
 
@@ -41,14 +42,13 @@ macro_rules! adapter {
             #[inline]
             fn parts(&mut self) -> (&P, &mut Visit, &mut P::Ctx) {
                 let visit = self.visit.as_mut().expect("put here by `visit`");
-                (&self.of, visit, &mut self.ctx)
+                (&self.of, visit, self.ctx.as_mut().expect("made by `renew`"))
             }
         }
 
         impl<P: $bound> $adapter<P> {
             fn new(of: Rc<P>, rooms: Rooms) -> Self {
-                let ctx = of.new_ctx();
-                Self { cell: HookCell::new($lent { of, ctx, visit: None }, rooms) }
+                Self { cell: HookCell::new($lent { of, ctx: None, visit: None }, rooms) }
             }
 
             #[inline]
@@ -82,7 +82,12 @@ macro_rules! adapter {
             fn renew(&mut self) {
                 self.cell.cancel();
                 let lent = self.cell.lent_mut().expect("no hook waits");
-                lent.ctx = lent.of.new_ctx();
+                lent.ctx = Some(lent.of.new_ctx());
+            }
+
+            fn clear(&mut self) {
+                self.cell.cancel();
+                self.cell.lent_mut().expect("no hook waits").ctx = None;
             }
 
             fn visit(

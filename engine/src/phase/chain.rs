@@ -18,6 +18,10 @@ pub trait Hooks {
     /// Makes a context for a new exchange.
     fn renew(&mut self);
 
+    /// The exchange is over, and so is its context: what that holds, such as a place among those under way, is free
+    /// for others now, and not when this is used again.
+    fn clear(&mut self);
+
     /// Starts the hook of `phase`; `visit` comes back with the answer.
     fn visit(
         &mut self,
@@ -74,7 +78,8 @@ impl LinkPool {
 impl Link {
     /// Goes back to where it came from. One whose hook panicked is dropped instead.
     #[inline]
-    pub(crate) fn put_back(self) {
+    pub(crate) fn put_back(mut self) {
+        self.hooks.clear();
         if let Some(home) = self.home.upgrade() {
             let mut free = home.free.borrow_mut();
             if free.len() < FREE_MAX {

@@ -22,7 +22,7 @@ macro_rules! hooks {
         /// In the order in which they run; those of the response run in the opposite order of the chain, the last
         /// filter first.
         pub trait $name: Sized + 'static {
-            /// What one exchange remembers from hook to hook.
+            /// What one exchange remembers from hook to hook. It is dropped behind `logging`, when the exchange is over.
             type Ctx: 'static;
 
             /// Makes the context of a new exchange.

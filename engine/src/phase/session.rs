@@ -137,7 +137,8 @@ impl Session {
         self.status
     }
 
-    /// Attempts at an upstream until now, the one under way included.
+    /// Attempts at an upstream until now, the one under way included: 0 in the first `upstream_peer` of an exchange, 1 in
+    /// its second and in the first `fail_to_connect`.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }

@@ -254,3 +254,39 @@ fn a_hook_may_answer_by_itself() {
         w.expect_outcomes(&["answered", "answered"]);
     });
 }
+
+/// Counts what is under way in its context.
+struct Counted(ringway_engine::meter::SharedInflight);
+
+impl Proxy for Counted {
+    type Ctx = ringway_engine::meter::SharedGuard;
+
+    fn new_ctx(&self) -> Self::Ctx {
+        self.0.begin("exchange")
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, _: &mut Self::Ctx) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+}
+
+#[test]
+fn a_context_ends_with_its_exchange() {
+    scenario(|w| {
+        let inflight = ringway_engine::meter::SharedInflight::new();
+        let counted = inflight.clone();
+        w.proxy(move || Counted(counted.clone()));
+        w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+        w.origin().on("GET /silent").hang();
+        let (c, waiting) = (w.client(), w.client());
+        waiting.get("/silent");
+        w.settle();
+        assert_eq!(inflight.count("exchange"), 1);
+        c.get("/").expect_status(200).expect_body("abc");
+        w.settle();
+        assert_eq!(inflight.count("exchange"), 1, "the other one is over, and the connection stays");
+        waiting.close();
+        w.settle();
+        assert_eq!(inflight.count("exchange"), 0);
+    });
+}
