@@ -41,8 +41,8 @@ pub mod prelude {
         Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
     };
     pub use crate::rt;
-    pub use crate::service::{Service, StreamService};
-    pub use crate::settings::{Cluster, Limits};
+    pub use crate::service::{Service, Services, StreamService};
+    pub use crate::settings::{Address, Cluster, Endpoint, Limits, Listener, Settings, TcpListener};
 }
 
 pub use error::{Error, Result};

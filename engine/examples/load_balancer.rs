@@ -1,0 +1,40 @@
+//! Round robin over two origins, which expect another `Host` than the client asked for.
+//!
+//! ```sh
+//! cargo run --example load_balancer -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002
+//! curl -i http://127.0.0.1:8080/
+//! ```
+
+use ringway_engine::prelude::*;
+
+struct Balancer;
+
+impl Proxy for Balancer {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("upstream"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHead,
+        (): &mut (),
+    ) -> Result<()> {
+        Ok(request.fields.set("host", "one.example")?)
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let mut arg = |default: &str| args.next().unwrap_or(default.into()).parse().map(Address::Tcp);
+    let (listen, one, two) = (arg("127.0.0.1:8080")?, arg("127.0.0.1:9001")?, arg("127.0.0.1:9002")?);
+    let settings = Settings::reverse_proxy(listen, vec![one, two]);
+    let server = Server::start_with(settings, Services::new(vec![Some(Service::proxy(|| Balancer))]))?;
+    eprintln!("listening on {}", server.bound()[0].address);
+    server.wait();
+    Ok(())
+}
