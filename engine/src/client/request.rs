@@ -238,7 +238,9 @@ async fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, port));
     }
-    Err(Error::failed(format!("{host} is not an address")))
+    let failed = |error: Error| error.context(host.to_owned()).into_upstream();
+    let addresses = rt::resolve(host, port).await.or_fail("resolving the peer's name").map_err(failed)?;
+    addresses.first().copied().or_fail("the peer's name has no address").map_err(failed)
 }
 
 impl fmt::Debug for Request {

@@ -123,6 +123,7 @@ impl HttpApp for Caller {
                 let client = Client::new().timeout(Duration::from_millis(50)).header("x-by", "caller");
                 responder.send(self.told(client.get(&self.url("/hang"))).await).await
             }
+            "/no-name" => responder.send(self.told(Request::get("http://no such name/")).await).await,
             "/nowhere" => {
                 let call = Request::get("http://192.0.2.99/").to(Peer::cluster("nobody"));
                 responder.send(self.told(call).await).await
@@ -262,10 +263,11 @@ fn what_becomes_of_a_call_is_told_to_who_called() {
         c.get("/ask").expect_status(200).expect_body("broken upstream_truncated");
         w.origin().on("GET /origin").reply("nonsense\r\n\r\n").close();
         c.get("/ask").expect_status(200).expect_body("failed upstream_malformed");
+        c.get("/no-name").expect_status(200).expect_body("failed hook_failed");
         c.get("/nowhere").expect_status(200).expect_body("failed peer_invalid");
         w.origin().is_down();
         c.get("/ask").expect_status(200).expect_body("failed connect_failed");
-        w.expect_outcomes(&["complete", "complete", "complete", "complete"]);
+        w.expect_outcomes(&["complete"; 5]);
     });
 }
 
