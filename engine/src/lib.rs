@@ -62,6 +62,7 @@ pub mod meter;
 pub mod observe;
 pub mod phase;
 pub mod port;
+pub mod published;
 pub mod route;
 pub mod rt;
 pub mod service;

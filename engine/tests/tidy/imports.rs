@@ -31,6 +31,7 @@ const ROWS: &[Row] = &[
     row("engine::limits", &["proto::chunk"]),
     row("engine::time", &[]),
     row("engine::keys", &[]),
+    row("engine::published", &[]),
     row("engine::meter", &["engine::time"]),
     // A configured field has to be one that can be sent.
     row("engine::settings", &["proto::message"]),
