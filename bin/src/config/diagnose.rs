@@ -4,6 +4,7 @@
 //! `FILE:LINE:COLUMN: error: …` with the source line and carets below it. The first line alone is what editors
 //! and `grep` need. Columns count characters from 1, as editors do.
 
+use ringway_engine::lifecycle::address::AddressError;
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::ops::Range;
 
@@ -46,6 +47,12 @@ impl Problem {
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+}
+
+impl From<AddressError> for Problem {
+    fn from(AddressError { message, help }: AddressError) -> Self {
+        Self { message, help }
     }
 }
 

@@ -5,8 +5,10 @@
 //! shards' business; nothing here knows HTTP.
 //!
 //! Read `server.rs` (what users hold), `supervisor.rs` (the loop behind it), `listen.rs` (sockets and their
-//! files), then as needed `shards.rs`, `control.rs`, `signals.rs`, `resources.rs`, `status.rs`.
+//! files), then as needed `shards.rs`, `control.rs`, `signals.rs`, `resources.rs`, `status.rs`,
+//! `address.rs`.
 
+pub mod address;
 mod control;
 mod listen;
 mod resources;
