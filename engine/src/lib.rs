@@ -1,13 +1,14 @@
 //! The ringway proxy engine, and the framework on it.
 //!
 //! Somebody who builds a proxy implements [`Proxy`], of which only the choice of the upstream has to be written, and
-//! starts it with a [`lifecycle::Server`]. Everything that takes part in that is in [`prelude`]:
+//! starts it with [`Server::builder`]. Everything that takes part in that is in [`prelude`]:
 //!
 //! - [`phase`]: the hooks, what they get and what they give;
 //! - [`error`]: errors that say whose fault they are;
 //! - [`rt`]: time, tasks and blocking work on a shard;
 //! - [`client`]: asking others from within; [`app`]: answering by oneself;
 //! - [`meter`]: rates, limits and numbers in flight; [`coding`]: content codings;
+//! - [`published`]: values that one thread publishes and every shard reads;
 //! - [`service`], [`settings`], [`lifecycle`]: what is listened to, with whom, and for how long.
 //!
 //! The rest is the engine below: it is public so that tests and tools can drive it, and changes as it likes.
@@ -36,16 +37,20 @@ pub mod prelude {
     pub use crate::client::{self, Client, Connector, Stream};
     pub use crate::error::{Context, Error, Fault, Outcome, Result};
     pub use crate::http::{Bytes, Fields, Method, Name, RequestHead, ResponseHead, Status};
-    pub use crate::lifecycle::{Server, Stop};
+    pub use crate::lifecycle::{
+        Background, BackgroundService, Listen, Ready, Restart, Server, ServerHandle, Shutdown, Stop,
+    };
     pub use crate::phase::{
         Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
     };
+    pub use crate::published::{Published, Reader};
     pub use crate::rt;
     pub use crate::service::{Service, Services, StreamService};
     pub use crate::settings::{Address, Cluster, Endpoint, Limits, Listener, Settings, TcpListener};
 }
 
 pub use error::{Error, Result};
+pub use lifecycle::{Server, ServerBuilder, StartError};
 pub use phase::{Filter, Proxy};
 
 pub mod app;

@@ -1,16 +1,19 @@
 //! A running server, as its user holds it.
 
+use super::builder::ServerBuilder;
 use super::control::ControlSocket;
+use super::crew::Crew;
+use super::handle::ServerHandle;
+use super::life::{Latches, Life, Watch};
 use super::listen::Bound;
 use super::shards::Program;
 use super::signals::{self, Forwarding};
 use super::status::Status;
-use super::supervisor::{Request, Supervisor};
+use super::supervisor::{Plan, Request, Supervisor};
 use crate::service::Services;
 use crate::settings::{Address, Settings};
-use crate::shard::{self, Start};
-use crossbeam_channel::{Receiver, Sender, bounded};
-use std::convert::Infallible;
+use crate::shard::{self, ShardTasks, Start};
+use crossbeam_channel::{Receiver, unbounded};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,9 +23,7 @@ use std::{fmt, io, thread};
 #[derive(Debug)]
 pub struct Server {
     bound: Vec<Bound>,
-    requests: Sender<Request>,
-    /// Carries nothing: it disconnects when the server has stopped.
-    ended: Receiver<Infallible>,
+    handle: ServerHandle,
     last: Arc<OnceLock<(Stopped, Status)>>,
     signals: OnceLock<Forwarding>,
 }
@@ -43,7 +44,7 @@ pub enum Stopped {
     Drained,
     /// Connections were cut: that was asked for, or exchanges took longer than they may.
     Cut,
-    /// A shard did not even stop when told to.
+    /// A shard or a background service did not even stop when told to.
     Abandoned,
 }
 
@@ -75,6 +76,15 @@ pub enum StartError {
         /// Why.
         error: String,
     },
+    /// A background service that something depends on did not become ready.
+    Background {
+        /// Its name.
+        name: String,
+        /// What it did instead, behind its name.
+        error: String,
+    },
+    /// It was told to stop before it was ready.
+    Stopped,
     /// A thread or its channel could not be made.
     Thread(io::Error),
 }
@@ -97,28 +107,20 @@ impl Server {
         Self::start_program(settings, services, Program { main, outcome_labels: Start::OUTCOME_LABELS })
     }
 
+    /// A server that is put together in code.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
     pub(super) fn start_program(
         settings: Settings,
         services: Services,
         program: Program,
     ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
-        let control = settings.control.as_deref().map(ControlSocket::bind).transpose()?;
-        let supervisor = Supervisor::start(settings, services, program)?;
-        let (bound, requests) = (supervisor.bound().to_vec(), supervisor.requests());
-        let control = control.map(|socket| socket.serve(requests.clone())).transpose();
-        let control = control.map_err(StartError::Thread)?;
-
-        let (ending, ended) = bounded(0);
-        let last = Arc::new(OnceLock::new());
-        let result = Arc::clone(&last);
-        let supervise = move || {
-            _ = result.set(supervisor.run());
-            drop(control);
-            drop::<Sender<Infallible>>(ending);
-        };
-        thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(StartError::Thread)?;
-        Ok(Self { bound, requests, ended, last, signals: OnceLock::new() })
+        let crew = Crew::new(Vec::new()).map_err(StartError::Settings)?;
+        let extras = Extras { services, tasks: ShardTasks::default(), crew };
+        Launch::new().start(settings, extras, program)
     }
 
     /// Where the server listens: HTTP first, each in the order of the settings.
@@ -133,7 +135,7 @@ impl Server {
     /// ignored with a line in the log. Afterwards those signals stay without effect.
     pub fn handle_signals(&self) {
         if self.signals.get().is_none() {
-            match signals::forward(self.requests.clone()) {
+            match signals::forward(self.handle.requests.clone()) {
                 Ok(forwarding) => _ = self.signals.set(forwarding),
                 Err(error) => log::error!("signals cannot be handled: {error}"),
             }
@@ -154,13 +156,17 @@ impl Server {
 
     /// Asks the server to stop and returns at once.
     pub fn begin_stop(&self, how: Stop) {
-        // An error means that it has stopped.
-        _ = self.requests.send(Request::Stop(how));
+        self.handle.stop(how);
+    }
+
+    /// Stops and watches the server from elsewhere.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
     }
 
     /// What the server is doing; its last state when it has stopped.
     pub fn status(&self) -> Status {
-        Request::ask_status(&self.requests).unwrap_or_else(|| {
+        Request::ask_status(&self.handle.requests).unwrap_or_else(|| {
             self.wait_stopped();
             self.last.get().map(|(_, status)| status.clone()).unwrap_or_default()
         })
@@ -168,20 +174,80 @@ impl Server {
 
     /// Opens the access log's file anew, after it was rotated away.
     pub fn reopen_logs(&self) {
-        _ = self.requests.send(Request::ReopenLogs);
+        _ = self.handle.requests.send(Request::ReopenLogs);
     }
 
     fn wait_stopped(&self) -> Stopped {
-        _ = self.ended.recv();
+        self.handle.wait_for(Life::Stopped);
         // Empty only if the supervisor itself panicked.
         self.last.get().map_or(Stopped::Abandoned, |(stopped, _)| *stopped)
+    }
+}
+
+/// A server that was not started. It can be stopped and watched already.
+#[derive(Debug)]
+pub(super) struct Launch {
+    pub(super) handle: ServerHandle,
+    requests: Receiver<Request>,
+    latches: Latches,
+}
+
+/// What a server runs besides what its settings say.
+#[derive(Debug)]
+pub(super) struct Extras {
+    pub(super) services: Services,
+    pub(super) tasks: ShardTasks,
+    pub(super) crew: Crew,
+}
+
+impl Launch {
+    pub(super) fn new() -> Self {
+        let (to_requests, requests) = unbounded();
+        let (latches, watch) = Watch::new();
+        Self { handle: ServerHandle { requests: to_requests, watch }, requests, latches }
+    }
+
+    /// Starts a server of settings that were checked.
+    pub(super) fn start(
+        self,
+        settings: Settings,
+        extras: Extras,
+        program: Program,
+    ) -> Result<Server, StartError> {
+        let Self { handle, requests, latches } = self;
+        let Latches { serving, draining, stopped } = latches;
+        let control = settings.control.as_deref().map(ControlSocket::bind).transpose()?;
+        let plan = Plan {
+            services: extras.services,
+            tasks: extras.tasks,
+            crew: extras.crew,
+            program,
+            to_requests: handle.requests.clone(),
+            requests,
+            not_serving: serving,
+            not_draining: draining,
+        };
+        let supervisor = Supervisor::start(settings, plan)?;
+        let bound = supervisor.bound().to_vec();
+        let control = control.map(|socket| socket.serve(handle.requests.clone())).transpose();
+        let control = control.map_err(StartError::Thread)?;
+
+        let last = Arc::new(OnceLock::new());
+        let result = Arc::clone(&last);
+        let supervise = move || {
+            _ = result.set(supervisor.run());
+            drop(control);
+            drop(stopped);
+        };
+        thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(StartError::Thread)?;
+        Ok(Server { bound, handle, last, signals: OnceLock::new() })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.begin_stop(Stop::Fast);
-        _ = self.ended.recv_timeout(DROP_PATIENCE);
+        self.handle.wait_for_timeout(Life::Stopped, DROP_PATIENCE);
     }
 }
 
@@ -195,6 +261,8 @@ impl fmt::Display for StartError {
                 write!(f, "cannot make the control socket {}: {error}", path.display())
             }
             Self::Shard { index, error } => write!(f, "shard {index} cannot start: {error}"),
+            Self::Background { name, error } => write!(f, "background service \"{name}\" {error}"),
+            Self::Stopped => f.write_str("it was told to stop before it was ready"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }

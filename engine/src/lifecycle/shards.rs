@@ -4,7 +4,7 @@ use super::supervisor::Request;
 use crate::observe::{Counters, LogWriter};
 use crate::service::Services;
 use crate::settings::Settings;
-use crate::shard::{Command, ListenerSocket, Report, Start};
+use crate::shard::{Command, ListenerSocket, Report, ShardTasks, Start};
 use crate::time::Instant;
 use core_affinity::CoreId;
 use crossbeam_channel::{Sender, unbounded};
@@ -29,6 +29,7 @@ pub(super) struct Launcher {
     pub(super) program: Program,
     pub(super) settings: Arc<Settings>,
     pub(super) services: Services,
+    pub(super) tasks: ShardTasks,
     pub(super) log: Option<LogWriter>,
     pub(super) reports: Sender<Report>,
     pub(super) requests: Sender<Request>,
@@ -79,6 +80,7 @@ impl Launcher {
             index,
             settings: Arc::clone(&self.settings),
             services: self.services.clone(),
+            tasks: self.tasks.clone(),
             listeners: shard.listeners.iter().map(copy).collect::<io::Result<_>>()?,
             mailbox: incoming,
             wake: woken,
@@ -123,7 +125,7 @@ impl fmt::Debug for Program {
 }
 
 /// What `panic!` was given.
-fn message_of(payload: &(dyn Any + Send)) -> String {
+pub(super) fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }

@@ -16,6 +16,8 @@ pub struct Status {
     pub bound: Vec<Bound>,
     /// Its shards, by index.
     pub shards: Vec<ShardStatus>,
+    /// Its background services, in the order in which they were given.
+    pub services: Vec<ServiceStatus>,
     /// The counters of all shards together.
     pub counters: Snapshot,
 }
@@ -33,6 +35,20 @@ pub struct ShardStatus {
     pub restarts: u64,
 }
 
+/// A background service at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// `waiting` (for those it comes after), `running` (not ready yet), `ready`, `restarting` (about to run again),
+    /// `ended` or `failed`.
+    pub state: &'static str,
+    /// How often it ran again after a failure.
+    pub restarts: u64,
+    /// How often it returned an error or panicked.
+    pub failures: u64,
+}
+
 impl Status {
     /// For people: `name value` lines.
     pub fn to_text(&self) -> String {
@@ -48,6 +64,9 @@ impl Status {
         for (index, shard) in self.shards.iter().enumerate() {
             let ShardStatus { state, core, driver, restarts } = shard;
             _ = writeln!(out, "shard {index}: {state}, core {core}, restarts {restarts}, driver {driver}");
+        }
+        for ServiceStatus { name, state, restarts, failures } in &self.services {
+            _ = writeln!(out, "service {name}: {state}, restarts {restarts}, failures {failures}");
         }
         out + &self.counters.to_text()
     }
@@ -68,6 +87,12 @@ impl Status {
             text::json_number(out, "core", shard.core as u64);
             text::json_string(out, "driver", shard.driver.as_bytes());
             text::json_number(out, "restarts", shard.restarts);
+        });
+        array(&mut out, "services", &self.services, |out, service| {
+            text::json_string(out, "name", service.name.as_bytes());
+            text::json_string(out, "state", service.state.as_bytes());
+            text::json_number(out, "restarts", service.restarts);
+            text::json_number(out, "failures", service.failures);
         });
         text::json_key(&mut out, "counters");
         out.extend_from_slice(self.counters.to_json().as_bytes());
@@ -101,6 +126,12 @@ mod tests {
             uptime: Duration::from_millis(61_999),
             bound: vec![Bound { address: Address::Unix("/a\"b".into()), scheme: "http" }],
             shards: vec![shard(0), shard(2)],
+            services: vec![ServiceStatus {
+                name: "discovery".into(),
+                state: "ready",
+                restarts: 1,
+                failures: 1,
+            }],
             counters: Snapshot { requests: 7, ..Snapshot::default() },
         }
     }
@@ -113,6 +144,7 @@ mod tests {
             "uptime 61s",
             "listening on unix:/a\"b (http)",
             "shard 1: running, core 3, restarts 2, driver io_uring \"x\"",
+            "service discovery: ready, restarts 1, failures 1",
             "requests 7",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} in {text}");
@@ -126,6 +158,8 @@ mod tests {
         let listeners = r#","uptime_s":61,"listeners":[{"address":"unix:/a\"b","scheme":"http"}],"#;
         assert!(json.starts_with(r#"{"state":"running","version":""#), "{json}");
         assert!(json.contains(shards) && json.contains(listeners), "{json}");
+        let services = r#"],"services":[{"name":"discovery","state":"ready","restarts":1,"failures":1}],"#;
+        assert!(json.contains(services), "{json}");
         assert!(
             json.ends_with("}}}\n") && json.contains(r#"],"counters":{"downstream_accepted":0,"#),
             "{json}"

@@ -1,6 +1,8 @@
 //! The loop behind a server: shards that fail are started again, a stop is seen through.
 
-use super::listen::{self, Bound, SocketFile};
+use super::crew::{Crew, Needed};
+use super::life::{Latch, ServingLatch};
+use super::listen::{self, Bound, Listening, SocketFile};
 use super::resources;
 use super::server::{StartError, Stop, Stopped};
 use super::shards::{Launcher, Program, Shard, State};
@@ -8,9 +10,9 @@ use super::status::{ShardStatus, Status};
 use crate::observe::{Counters, LogWriter, Snapshot};
 use crate::service::Services;
 use crate::settings::Settings;
-use crate::shard::{Command, Report};
+use crate::shard::{Command, Report, ShardTasks};
 use crate::time::{Clock, Instant};
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,22 @@ pub(super) struct Supervisor {
     files: Vec<SocketFile>,
     requests: Receiver<Request>,
     reports: Receiver<Report>,
+    crew: Crew,
+    /// Until a stop is asked for.
+    not_draining: Option<Latch>,
+}
+
+/// What a supervisor starts, besides what the settings say.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) services: Services,
+    pub(super) tasks: ShardTasks,
+    pub(super) crew: Crew,
+    pub(super) program: Program,
+    pub(super) to_requests: Sender<Request>,
+    pub(super) requests: Receiver<Request>,
+    pub(super) not_serving: ServingLatch,
+    pub(super) not_draining: Latch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +82,24 @@ enum Phase {
 }
 
 impl Supervisor {
-    /// Binds, opens the log, starts the shards and waits until all accept.
-    pub(super) fn start(
-        mut settings: Settings,
-        services: Services,
-        program: Program,
-    ) -> Result<Self, StartError> {
+    /// Starts background services, binds, opens the log, starts the shards and waits until all accept. Of what cannot
+    /// start nothing is left running.
+    pub(super) fn start(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
+        let Plan { services, tasks, mut crew, program, to_requests, requests, not_serving, not_draining } =
+            plan;
         resources::raise_descriptor_limit(settings.limits.connections);
         let cores = resources::allowed_cores();
         let workers = settings.workers.unwrap_or_else(resources::default_workers).max(1);
         // Each shard allows its share of what the whole process may have.
         settings.workers = Some(workers);
-        let listening = listen::listen(&settings, workers)?;
-        let log = LogWriter::start(&settings.access_log.target, settings.access_log.format);
-        let log = log.map_err(StartError::Log)?;
+        let opened = crew.start(Needed::ByListeners, &requests).and_then(|()| open(&settings, workers));
+        let (listening, log) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                crew.end(STOP_PATIENCE);
+                return Err(error);
+            }
+        };
 
         let clock = Clock::real();
         let assigned = resources::assign_cores(&cores, workers, std::process::id());
@@ -90,19 +112,33 @@ impl Supervisor {
             failures_in_row: 0,
         });
         let shards = shards.collect();
-        let ((to_reports, reports), (to_requests, requests)) = (unbounded(), unbounded());
+        let (to_reports, reports) = unbounded();
         let settings = Arc::new(settings);
         let launcher =
-            Launcher { program, settings, services, log, reports: to_reports, requests: to_requests };
-        let (bound, files) = (listening.bound, listening.files);
-        let (started, phase) = (clock.now(), Phase::Running);
-        let supervisor = Self { clock, started, phase, shards, launcher, bound, files, requests, reports };
-        supervisor.start_shards()
+            Launcher { program, settings, services, tasks, log, reports: to_reports, requests: to_requests };
+        let supervisor = Self {
+            started: clock.now(),
+            clock,
+            phase: Phase::Running,
+            shards,
+            launcher,
+            bound: listening.bound,
+            files: listening.files,
+            requests,
+            reports,
+            crew,
+            not_draining: Some(not_draining),
+        };
+        supervisor.start_shards(not_serving)
     }
 
     /// Starts every shard. If one cannot start, none is left running.
-    fn start_shards(mut self) -> Result<Self, StartError> {
-        match self.try_start_shards() {
+    fn start_shards(mut self, not_serving: ServingLatch) -> Result<Self, StartError> {
+        let started = self.try_start_shards().and_then(|()| {
+            not_serving.open();
+            self.crew.start(Needed::ByAnything, &self.requests)
+        });
+        match started {
             Ok(()) => Ok(self),
             Err(error) => {
                 self.stop(Stop::Fast);
@@ -134,6 +170,7 @@ impl Supervisor {
                         let error = self.failure_of(index).or(panic);
                         Some((index, error.unwrap_or_else(|| "its thread ended".into())))
                     }
+                    Ok(Request::Stop(_)) => return Err(StartError::Stopped),
                     _ => None,
                 },
                 default(deadline - self.clock.now()) => Some((index, "it takes too long".into())),
@@ -158,28 +195,31 @@ impl Supervisor {
         &self.bound
     }
 
-    /// A way to send requests.
-    pub(super) fn requests(&self) -> Sender<Request> {
-        self.launcher.requests.clone()
-    }
-
     /// Runs until the server has stopped.
     pub(super) fn run(mut self) -> (Stopped, Status) {
         let mut stopped = Stopped::Drained;
-        while self.shards.iter().any(|shard| !matches!(shard.state, State::Ended)) {
+        loop {
             let now = self.clock.now();
+            let has_shards = self.shards.iter().any(|shard| !matches!(shard.state, State::Ended));
+            if !has_shards && self.crew.has_ended() {
+                break;
+            }
             match self.phase {
                 Phase::Running => self.restart_shards(now),
-                Phase::Draining { until } if now >= until => self.stop(Stop::Fast),
-                Phase::Stopping { until } if now >= until => {
+                // What is left can be cut, if there are shards; background services had their time.
+                Phase::Draining { until } if now >= until && has_shards => self.stop(Stop::Fast),
+                Phase::Draining { until } | Phase::Stopping { until } if now >= until => {
+                    self.crew.abandon();
                     stopped = Stopped::Abandoned;
                     break;
                 }
                 _ => {}
             }
+            let crew_ended = if self.crew.has_ended() { never() } else { self.crew.ended().clone() };
             select! {
                 recv(self.requests) -> request => self.on_request(request.expect("we hold a sender")),
                 recv(self.reports) -> report => self.on_report(report.expect("we hold a sender")),
+                recv(crew_ended) -> _ => {}
                 default(self.next_deadline() - now) => {}
             }
         }
@@ -290,6 +330,8 @@ impl Supervisor {
             (Phase::Draining { .. }, Stop::Graceful) => return log::info!("draining already"),
             (Phase::Stopping { .. }, _) => return,
         };
+        self.not_draining = None;
+        self.crew.shut_down();
         // The paths belong to whoever binds them next; nobody finds us there from now on.
         self.files.clear();
         for shard in &mut self.shards {
@@ -318,6 +360,7 @@ impl Supervisor {
     fn status(&self) -> Status {
         let mut counters = Snapshot::default();
         self.shards.iter().for_each(|shard| counters.add(&shard.counters));
+        counters.panics += self.crew.panics();
         counters.log_lines_dropped += self.launcher.log.as_ref().map_or(0, LogWriter::lost_lines);
         let shards = self.shards.iter().map(|shard| {
             let (state, driver) = match &shard.state {
@@ -337,14 +380,22 @@ impl Supervisor {
             uptime: self.clock.now() - self.started,
             bound: self.bound.clone(),
             shards: shards.collect(),
+            services: self.crew.status(),
             counters,
         }
     }
 }
 
+/// Binds what the settings name and opens the access log.
+fn open(settings: &Settings, workers: usize) -> Result<(Listening, Option<LogWriter>), StartError> {
+    let listening = listen::listen(settings, workers)?;
+    let log = LogWriter::start(&settings.access_log.target, settings.access_log.format);
+    Ok((listening, log.map_err(StartError::Log)?))
+}
+
 /// For a shard to build its event loop.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// For a shard to cut its connections; a test shows what happens otherwise and should not take long.
+/// For a shard to cut its connections, and for background services to end in a fast stop; a test shows what happens otherwise and should not take long.
 const STOP_PATIENCE: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
 /// For the log's target to take the last lines.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);

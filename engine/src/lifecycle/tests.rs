@@ -1,5 +1,7 @@
 //! Servers over shards that are as simple as can be.
 
+mod background;
+
 use super::resources::allowed_cores;
 use super::shards::Program;
 use super::*;

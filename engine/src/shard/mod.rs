@@ -21,7 +21,7 @@ mod timers;
 mod turn;
 
 pub use crate::keys::{ConnKey, ExchangeKey};
-pub use start::{Command, ListenerKind, ListenerSocket, Report, Start};
+pub use start::{Command, ListenerKind, ListenerSocket, Report, ShardTasks, Start};
 
 use crate::client::Desk;
 use crate::exchange::{Action, Downstream, Env, Spare};
