@@ -6,11 +6,9 @@ use super::{Core, Phase, sys};
 use crate::io::PeerAddress;
 use crate::limits::{ACCEPT_BACKOFF_MS, ACCEPTS_PER_TURN};
 use crate::shard::{ListenerKind, ListenerSocket};
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 /// What a round of accepting ended with.
@@ -34,7 +32,10 @@ pub(super) fn accept(core: Rc<Core>, listener: ListenerSocket) -> io::Result<imp
             readiness.readable().await;
             match round(&core, &readiness, kind) {
                 Round::Empty => {}
-                Round::More => others_first().await,
+                // The listener is then waited for in the event loop, which is ready at once: what else has happened
+                // meanwhile is seen before more is accepted. (epoll alone would not do: what it knows to be ready it
+                // does not wait for.)
+                Round::More => core.rear.others_first().await,
                 Round::Exhausted => pause.wait().await,
             }
         }
@@ -71,21 +72,6 @@ fn round(core: &Core, listener: &Readiness, kind: ListenerKind) -> Round {
         core.turn(None, |shard, now| shard.on_accepted(now, kind, Accepted(fd), peer));
     }
     Round::More
-}
-
-/// Goes behind all tasks that are ready. The listener is then waited for in the event loop, which is ready at once:
-/// what else has happened meanwhile is seen before more is accepted. (epoll alone would not do: what it knows to be
-/// ready it does not wait for.)
-async fn others_first() {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A pause of fixed length.

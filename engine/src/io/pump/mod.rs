@@ -72,7 +72,7 @@ struct Core {
     main: RefCell<Option<Waker>>,
     /// Runs behind the tasks that are ready now.
     settler: Settler,
-    rear: rear::Rear,
+    rear: Rc<rear::Rear>,
 }
 
 /// The task that settles the shard once every connection that was ready in this pass of the event loop has been
@@ -140,14 +140,14 @@ async fn serve(start: Start, driver: String, begin: impl FnOnce(&mut Shard<Socke
         listeners: RefCell::default(),
         main: RefCell::new(None),
         settler: Settler::default(),
-        rear: rear::Rear::default(),
+        rear: Rc::default(),
     });
     monoio::spawn(settle(Rc::clone(&core)));
     for listener in start.listeners {
         monoio::spawn(accept::accept(Rc::clone(&core), listener)?);
     }
     monoio::spawn(mailbox(Rc::clone(&core), wake, start.mailbox));
-    monoio::spawn(rear::usher(Rc::clone(&core)));
+    monoio::spawn(rear::usher(Rc::clone(&core.rear)));
     monoio::spawn(answer(Rc::clone(&core), rung));
     monoio::spawn(alarm::ring(Rc::clone(&core)));
     if has_log {

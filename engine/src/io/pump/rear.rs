@@ -1,6 +1,5 @@
 //! The end of the queue of tasks that are ready.
 
-use super::Core;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -39,11 +38,41 @@ impl Rear {
 }
 
 /// Wakes those who wait for the others.
-pub(super) async fn usher(core: Rc<Core>) {
+pub(super) async fn usher(rear: Rc<Rear>) {
     poll_fn(|cx| {
-        *core.rear.usher.borrow_mut() = Some(cx.waker().clone());
-        core.rear.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        *rear.usher.borrow_mut() = Some(cx.waker().clone());
+        rear.waiting.borrow_mut().drain(..).for_each(Waker::wake);
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoio::{LegacyDriver, RuntimeBuilder};
+
+    #[test]
+    fn tasks_that_let_others_go_first_take_turns() {
+        let order = Rc::new(RefCell::new(String::new()));
+        let seen = Rc::clone(&order);
+        let mut runtime = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+        runtime.block_on(async move {
+            let rear = Rc::new(Rear::default());
+            monoio::spawn(usher(Rc::clone(&rear)));
+            let tasks = ["a", "b", "c"].map(|name| {
+                let (rear, seen) = (Rc::clone(&rear), Rc::clone(&seen));
+                monoio::spawn(async move {
+                    for _ in 0..3 {
+                        seen.borrow_mut().push_str(name);
+                        rear.others_first().await;
+                    }
+                })
+            });
+            for task in tasks {
+                task.await;
+            }
+        });
+        assert_eq!(*order.borrow(), "abcabcabc");
+    }
 }

@@ -73,7 +73,7 @@ async fn until_closed(core: &Core, socket: &Socket, conn: ConnKey) {
             // Ready without a wait: epoll can tell at once. Others go first, or a busy peer would have the shard for
             // itself; what is ready now is ready then.
             is_next_turn = true;
-            cx.waker().wake_by_ref();
+            core.rear.wake_behind_others(cx.waker());
             Poll::Pending
         })
         .await;
