@@ -409,13 +409,19 @@ impl Settings {
     /// Finds what is contradictory. Each error is one sentence.
     ///
     /// # Errors
-    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, names and hosts given twice, a name in
-    /// `Via` that is no token.
+    /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, endpoints without weight, names and
+    /// hosts given twice, a name in `Via` that is no token.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
         for (index, cluster) in self.clusters.iter().enumerate() {
             if cluster.endpoints.is_empty() {
                 errors.push(format!("cluster \"{}\" has no endpoint", cluster.name));
+            }
+            if let Some(endpoint) = cluster.endpoints.iter().find(|endpoint| endpoint.weight == 0) {
+                errors.push(format!(
+                    "cluster \"{}\": the weight of {} is less than 1",
+                    cluster.name, endpoint.address
+                ));
             }
             if self.clusters[..index].iter().any(|earlier| earlier.name == cluster.name) {
                 errors.push(format!("cluster \"{}\" is given twice", cluster.name));
@@ -487,5 +493,16 @@ mod tests {
         assert_eq!(errors(&[&["*.a.example", "*.a.example"]]), ["host \"*.a.example\" is given twice"]);
         assert_eq!(errors(&[&["*"], &["*"]]), ["host \"*\" is given twice"]);
         assert!(errors(&[&["*", "a.example"], &["*.a.example", "b.a.example"]]).is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_without_weight_is_an_error() {
+        let address = Address::Tcp(([127, 0, 0, 1], 80).into());
+        let mut settings = Settings::reverse_proxy(address.clone(), vec![address.clone(), address]);
+        settings.clusters[0].endpoints[1].weight = 0;
+        assert_eq!(
+            settings.check(),
+            Err(vec!["cluster \"upstream\": the weight of 127.0.0.1:80 is less than 1".into()])
+        );
     }
 }
