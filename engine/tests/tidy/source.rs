@@ -117,9 +117,13 @@ pub(crate) fn reach(sources: &[Source]) -> Reached {
 /// Whether Cargo makes a crate of this file.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    // Fuzz targets, the study of hooks and scripts for tests lie in a crate inside of a crate.
-    let parts =
-        if matches!(parts.get(1), Some(&("fuzz" | "hooks" | "testing"))) { &parts[1..] } else { &parts[..] };
+    // Fuzz targets, the study of hooks and scripts for tests lie in a crate inside of a crate, and so does one that is
+    // as somebody else would write it.
+    let parts = match &parts[..] {
+        [_, "tests", "outside", rest @ ..] if rest.first() == Some(&"template") => rest,
+        [_, rest @ ..] if matches!(rest.first(), Some(&("fuzz" | "hooks" | "testing"))) => rest,
+        parts => parts,
+    };
     matches!(
         parts,
         [_, "build.rs"]
