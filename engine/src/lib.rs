@@ -1,7 +1,8 @@
 //! The ringway proxy engine, and the framework on it.
 //!
 //! Somebody who builds a proxy implements [`Proxy`], of which only the choice of the upstream has to be written, and
-//! starts it with [`Server::builder`]. Everything that takes part in that is in [`prelude`]:
+//! starts it with [`Server::builder`]. The guide in `docs/guide` begins there; `examples` has whole programs.
+//! Everything that takes part in that is in [`prelude`]:
 //!
 //! - [`phase`]: the hooks, what they get and what they give;
 //! - [`error`]: errors that say whose fault they are;
@@ -77,3 +78,26 @@ pub mod site;
 pub mod snapshot;
 pub mod time;
 pub mod upstream;
+
+/// The guide: its examples compile, and those that do not need a network run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/apps.md")]
+    struct Apps;
+    #[doc = include_str!("../../docs/guide/connection-pooling.md")]
+    struct ConnectionPooling;
+    #[doc = include_str!("../../docs/guide/error-handling.md")]
+    struct ErrorHandling;
+    #[doc = include_str!("../../docs/guide/failover.md")]
+    struct Failover;
+    #[doc = include_str!("../../docs/guide/from-pingora.md")]
+    struct FromPingora;
+    #[doc = include_str!("../../docs/guide/getting-started.md")]
+    struct GettingStarted;
+    #[doc = include_str!("../../docs/guide/index.md")]
+    struct Index;
+    #[doc = include_str!("../../docs/guide/peers.md")]
+    struct Peers;
+    #[doc = include_str!("../../docs/guide/testing.md")]
+    struct Testing;
+}

@@ -32,6 +32,14 @@ fn the_load_balancer_has_at_most_thirty_lines() {
 }
 
 #[test]
+fn the_readme_shows_the_load_balancer_as_it_is() {
+    let (_, text) = examples().into_iter().find(|(name, _)| name == "load_balancer").expect("it is there");
+    let code = text.split_once("\n\n").expect("a head").1;
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&format!("```rust\n{code}```\n")), "put it into README.md");
+}
+
+#[test]
 fn every_example_says_how_it_is_run_and_is_run_here() {
     let cases = include_str!("cases.rs");
     for (name, text) in examples() {
