@@ -60,21 +60,18 @@ impl Proxy for LeastBusy {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut args: Vec<_> = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<_, _>>()?;
-    if args.len() < 2 {
-        args = [8080, 9001, 9002, 9003].map(|port| ([127, 0, 0, 1], port).into()).into();
+    let mut args = std::env::args().skip(1);
+    let listen = args.next().unwrap_or("127.0.0.1:8080".into());
+    let mut origins = args.map(|arg| arg.parse()).collect::<Result<Vec<SocketAddr>, _>>()?;
+    if origins.is_empty() {
+        origins = [9001, 9002, 9003].map(|port| ([127, 0, 0, 1], port).into()).into();
     }
-    let listen = Address::Tcp(args.remove(0));
     let inflight = SharedInflight::new();
     let service = Service::proxy(move || LeastBusy {
-        origins: args.clone(),
+        origins: origins.clone(),
         inflight: inflight.clone(),
         next: Cell::new(0),
     });
-    let listener = Listener { address: listen, mode: None };
-    let settings = Settings { listeners: vec![listener], ..Settings::default() };
-    let server = Server::start_with(settings, Services::new(vec![Some(service)]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    Server::builder().listen(listen, service).announce().run()?;
     Ok(())
 }

@@ -60,14 +60,9 @@ impl Proxy for Failover {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let mut arg = |default: &str| args.next().unwrap_or(default.into()).parse::<SocketAddr>();
-    let listen = Address::Tcp(arg("127.0.0.1:8080")?);
-    let origins = [arg("127.0.0.1:9001")?, arg("127.0.0.1:9002")?];
-    let service = Service::proxy(move || Failover { origins });
-    let listener = Listener { address: listen, mode: None };
-    let settings = Settings { listeners: vec![listener], ..Settings::default() };
-    let server = Server::start_with(settings, Services::new(vec![Some(service)]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    let mut arg = |default: &str| args.next().unwrap_or(default.into());
+    let listen = arg("127.0.0.1:8080");
+    let origins = [arg("127.0.0.1:9001").parse()?, arg("127.0.0.1:9002").parse()?];
+    Server::builder().listen(listen, Service::proxy(move || Failover { origins })).announce().run()?;
     Ok(())
 }

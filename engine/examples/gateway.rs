@@ -88,19 +88,15 @@ impl Proxy for Gateway {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), StartError> {
     let mut args = std::env::args().skip(1);
-    let mut arg = |default: &str| args.next().unwrap_or(default.into()).parse().map(Address::Tcp);
-    let listen = arg("127.0.0.1:8080")?;
-    let clusters =
-        [("users", arg("127.0.0.1:9000")?), ("api", arg("127.0.0.1:9001")?), ("web", arg("127.0.0.1:9002")?)];
-    let mut settings =
-        Settings { listeners: vec![Listener { address: listen, mode: None }], ..Settings::default() };
-    for (name, address) in clusters {
-        settings.clusters.push(Cluster::new(name, vec![Endpoint { address, weight: 1 }]));
-    }
-    let server = Server::start_with(settings, Services::new(vec![Some(Service::proxy(|| Gateway))]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    let mut arg = |default: &str| args.next().unwrap_or(default.into());
+    Server::builder()
+        .listen(arg("127.0.0.1:8080"), Service::proxy(|| Gateway))
+        .cluster("users", [arg("127.0.0.1:9000")])
+        .cluster("api", [arg("127.0.0.1:9001")])
+        .cluster("web", [arg("127.0.0.1:9002")])
+        .announce()
+        .run()?;
     Ok(())
 }

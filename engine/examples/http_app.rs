@@ -50,12 +50,8 @@ async fn words(mut request: Incoming, responder: Responder) -> Result<()> {
     responder.send(Response::new(200).body(format!("{words}\n"))).await
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), StartError> {
     let listen = std::env::args().nth(1).unwrap_or("127.0.0.1:8080".into());
-    let listener = Listener { address: Address::Tcp(listen.parse()?), mode: None };
-    let settings = Settings { listeners: vec![listener], ..Settings::default() };
-    let server = Server::start_with(settings, Services::new(vec![Some(Service::app(|| App))]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    Server::builder().listen(listen, Service::app(|| App)).announce().run()?;
     Ok(())
 }

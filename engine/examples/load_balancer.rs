@@ -15,7 +15,7 @@ impl Proxy for Balancer {
     fn new_ctx(&self) {}
 
     async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
-        Ok(Peer::cluster("upstream"))
+        Ok(Peer::cluster("origins"))
     }
 
     async fn upstream_request_filter(
@@ -28,13 +28,13 @@ impl Proxy for Balancer {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), StartError> {
     let mut args = std::env::args().skip(1);
-    let mut arg = |default: &str| args.next().unwrap_or(default.into()).parse().map(Address::Tcp);
-    let (listen, one, two) = (arg("127.0.0.1:8080")?, arg("127.0.0.1:9001")?, arg("127.0.0.1:9002")?);
-    let settings = Settings::reverse_proxy(listen, vec![one, two]);
-    let server = Server::start_with(settings, Services::new(vec![Some(Service::proxy(|| Balancer))]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    let mut arg = |default: &str| args.next().unwrap_or(default.into());
+    Server::builder()
+        .listen(arg("127.0.0.1:8080"), Service::proxy(|| Balancer))
+        .cluster("origins", [arg("127.0.0.1:9001"), arg("127.0.0.1:9002")])
+        .announce()
+        .run()?;
     Ok(())
 }

@@ -34,21 +34,17 @@ impl Proxy for Limited {
     }
 
     async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
-        Ok(Peer::cluster("upstream"))
+        Ok(Peer::cluster("origin"))
     }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let mut arg = |default: &str| args.next().unwrap_or(default.into());
-    let listen = Address::Tcp(arg("127.0.0.1:8080").parse()?);
-    let origin = Address::Tcp(arg("127.0.0.1:9001").parse()?);
+    let (listen, origin) = (arg("127.0.0.1:8080"), arg("127.0.0.1:9001"));
     let (requests, seconds) = (arg("3").parse()?, arg("60").parse()?);
     let limiter = SharedRateLimiter::new(Quota::new(requests, Duration::from_secs(seconds)));
     let limited = move || Limited { limiter: limiter.clone() };
-    let settings = Settings::reverse_proxy(listen, vec![origin]);
-    let server = Server::start_with(settings, Services::new(vec![Some(Service::proxy(limited))]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    Server::builder().listen(listen, Service::proxy(limited)).cluster("origin", [origin]).announce().run()?;
     Ok(())
 }

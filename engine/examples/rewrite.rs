@@ -78,7 +78,7 @@ impl Proxy for Rewrite {
     }
 
     async fn upstream_peer(&self, _: &mut Session, _: &mut Ctx) -> Result<Peer> {
-        Ok(Peer::cluster("upstream"))
+        Ok(Peer::cluster("origin"))
     }
 
     async fn upstream_request_filter(
@@ -128,16 +128,12 @@ impl Proxy for Rewrite {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let mut arg = |default: &str| args.next().unwrap_or(default.into());
-    let listen = Address::Tcp(arg("127.0.0.1:8080").parse()?);
-    let origin = Address::Tcp(arg("127.0.0.1:9001").parse()?);
+    let (listen, origin) = (arg("127.0.0.1:8080"), arg("127.0.0.1:9001"));
     let (outside, inside) = (arg("www.example"), arg("origin.internal"));
     if outside.is_empty() || inside.is_empty() {
         return Err("there has to be something to look for".into());
     }
     let rewrite = move || Rewrite { outside: outside.clone(), inside: inside.clone() };
-    let settings = Settings::reverse_proxy(listen, vec![origin]);
-    let server = Server::start_with(settings, Services::new(vec![Some(Service::proxy(rewrite))]))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    Server::builder().listen(listen, Service::proxy(rewrite)).cluster("origin", [origin]).announce().run()?;
     Ok(())
 }

@@ -26,13 +26,8 @@ impl StreamApp for Relay {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
-    let mut arg = |default: &str| args.next().unwrap_or(default.into()).parse::<SocketAddr>();
-    let (listen, origin) = (arg("127.0.0.1:8080")?, arg("127.0.0.1:9001")?);
-    let listener = TcpListener { address: Address::Tcp(listen), mode: None, cluster: None };
-    let settings = Settings { tcp: vec![listener], ..Settings::default() };
-    let streams = vec![Some(StreamService::app(move || Relay { origin }))];
-    let server = Server::start_with(settings, Services::default().with_streams(streams))?;
-    eprintln!("listening on {}", server.bound()[0].address);
-    server.wait();
+    let mut arg = |default: &str| args.next().unwrap_or(default.into());
+    let (listen, origin) = (arg("127.0.0.1:8080"), arg("127.0.0.1:9001").parse()?);
+    Server::builder().stream(listen, StreamService::app(move || Relay { origin })).announce().run()?;
     Ok(())
 }

@@ -39,15 +39,16 @@ pub mod prelude {
     pub use crate::error::{Context, Error, Fault, Outcome, Result};
     pub use crate::http::{Bytes, Fields, Method, Name, RequestHead, ResponseHead, Status};
     pub use crate::lifecycle::{
-        Background, BackgroundService, Listen, Ready, Restart, Server, ServerHandle, Shutdown, Stop,
+        Background, BackgroundService, Failure, Listen, Ready, Restart, Server, ServerHandle, Shutdown,
+        StartError, Stop,
     };
     pub use crate::phase::{
         Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
     };
     pub use crate::published::{Published, Reader};
     pub use crate::rt;
-    pub use crate::service::{Service, Services, StreamService};
-    pub use crate::settings::{Address, Cluster, Endpoint, Limits, Listener, Settings, TcpListener};
+    pub use crate::service::{Service, StreamService};
+    pub use crate::settings::{Address, Cluster, Endpoint, Limits, SocketOptions};
 }
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use crate::harness::{Asked, Example, Origin, curl, curl_command, ok, until};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Makes tests that are left to those who have curl.
 macro_rules! cases {
@@ -214,5 +215,34 @@ cases! {
         }
         let more = [0, 1, 2].map(|index| asked()[index] - before[index]);
         assert!(more.contains(&4), "{more:?}");
+    }
+
+    fn refresh_endpoints() {
+        let (one, two) = (Origin::named("one"), Origin::named("two"));
+        let file = std::env::temp_dir().join(format!("ringway-endpoints-{}", std::process::id()));
+        let path = file.to_str().expect("UTF-8");
+        // As a whole or not at all, so that nobody reads half a list.
+        let write = |text: &str| {
+            let new = format!("{path}.new");
+            std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, path)).expect("written");
+        };
+        write(&format!("{}\n", one.address));
+        let example = Example::run("refresh_endpoints", &[path, "20"]);
+        assert_eq!(body(&curl(&[&example.url("/")])), "one");
+        write(&format!("{}\n", two.address));
+        example.expect_said(&format!("endpoints: [{}]", two.address));
+        assert_eq!(body(&curl(&[&example.url("/")])), "two");
+
+        // What cannot be understood changes nothing, and does not end the service.
+        write("nonsense\n");
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(body(&curl(&[&example.url("/")])), "two");
+        write(&format!("{}\n{}\n", one.address, two.address));
+        example.expect_said(&format!("endpoints: [{}, {}]", one.address, two.address));
+        let urls = [example.url("/"), example.url("/")];
+        let both = curl(&[&urls[0], &urls[1]]);
+        assert!(both.contains("one") && both.contains("two"), "{both}");
+        example.stop();
+        _ = std::fs::remove_file(file);
     }
 }
