@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Outcome, Result};
 use crate::phase::fields::apply;
-use crate::phase::{Flow, Peer, Proxy, Response, Session};
+use crate::phase::{Filter, Flow, LinkPool, Peer, Proxy, Response, Rooms, Session};
 use crate::route::{NoRoute, RouteIndex, Table};
 use crate::settings::{self, Settings};
 use bytes::Bytes;
@@ -21,8 +21,8 @@ pub struct Sites {
 #[derive(Debug)]
 struct Route {
     action: Action,
-    request_edits: Vec<settings::FieldEdit>,
-    response_edits: Vec<settings::FieldEdit>,
+    /// The changes of fields, where there are any: filters of their own, so that exchanges without are not asked.
+    edits: Vec<Rc<LinkPool>>,
     /// Upgrades that may pass, where more than the usual may.
     upgrades: Option<Rc<[Box<[u8]>]>>,
 }
@@ -37,9 +37,9 @@ enum Action {
 
 impl Sites {
     /// The sites of `settings`, which were checked.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, rooms: &Rooms) -> Self {
         let routes = |site: &settings::Site| {
-            site.routes.iter().map(|route| Route::new(route, &settings.clusters)).collect()
+            site.routes.iter().map(|route| Route::new(route, &settings.clusters, rooms)).collect()
         };
         Self { table: Table::new(&settings.sites), sites: settings.sites.iter().map(routes).collect() }
     }
@@ -63,6 +63,9 @@ impl Proxy for Sites {
         let index = self.table.find(head.authority(), head.path(), head.method_bytes())?;
         *ctx = Some(index);
         let route = self.route(index);
+        for edits in &route.edits {
+            session.attach(edits);
+        }
         if let Some(upgrades) = &route.upgrades {
             session.set_upgrades(Rc::clone(upgrades));
         }
@@ -83,34 +86,43 @@ impl Proxy for Sites {
             _ => Err(Outcome::Internal.into()),
         }
     }
+}
+
+/// Changes of what goes to the origin.
+struct RequestEdits(Vec<settings::FieldEdit>);
+
+impl Filter for RequestEdits {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
 
     async fn upstream_request_filter(
         &self,
         _: &mut Session,
         upstream_request: &mut RequestHead,
-        ctx: &mut Self::Ctx,
+        (): &mut (),
     ) -> Result<()> {
-        if let Some(index) = *ctx {
-            apply(&self.route(index).request_edits, &mut upstream_request.fields);
-        }
+        apply(&self.0, &mut upstream_request.fields);
         Ok(())
     }
+}
 
-    async fn response_filter(
-        &self,
-        _: &mut Session,
-        response: &mut ResponseHead,
-        ctx: &mut Self::Ctx,
-    ) -> Result<()> {
-        if let Some(index) = *ctx {
-            apply(&self.route(index).response_edits, &mut response.fields);
-        }
+/// Changes of what goes to the client.
+struct ResponseEdits(Vec<settings::FieldEdit>);
+
+impl Filter for ResponseEdits {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHead, (): &mut ()) -> Result<()> {
+        apply(&self.0, &mut response.fields);
         Ok(())
     }
 }
 
 impl Route {
-    fn new(route: &settings::Route, clusters: &[settings::Cluster]) -> Self {
+    fn new(route: &settings::Route, clusters: &[settings::Cluster], rooms: &Rooms) -> Self {
         let action = match &route.action {
             settings::RouteAction::Proxy { cluster } => {
                 let found = clusters.iter().position(|other| other.name == *cluster);
@@ -125,11 +137,14 @@ impl Route {
                 content_type: content_type.clone().unwrap_or_else(|| "text/plain; charset=utf-8".into()),
             },
         };
+        let request_edits = (!route.request_fields.is_empty())
+            .then(|| LinkPool::of_filter(Rc::new(RequestEdits(route.request_fields.clone())), rooms));
+        let response_edits = (!route.response_fields.is_empty())
+            .then(|| LinkPool::of_filter(Rc::new(ResponseEdits(route.response_fields.clone())), rooms));
         let more = route.upgrades.iter().map(|token| token.as_bytes().into());
         Self {
             action,
-            request_edits: route.request_fields.clone(),
-            response_edits: route.response_fields.clone(),
+            edits: request_edits.into_iter().chain(response_edits).collect(),
             upgrades: (!route.upgrades.is_empty())
                 .then(|| [WEBSOCKET.into()].into_iter().chain(more).collect()),
         }

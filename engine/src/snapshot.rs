@@ -1,7 +1,7 @@
 //! A configuration as one shard uses it: built once, never changed, replaced as a whole.
 
 use crate::limits::{DEFAULT_NAME_PASSES_MAX, INTERIM_RESPONSES_MAX};
-use crate::phase::{App, LinkPool, Rooms};
+use crate::phase::{App, LinkPool, Members, Rooms};
 use crate::service::Services;
 use crate::settings::Settings;
 use crate::site::Sites;
@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// Upgrades that may pass where nobody says otherwise.
     pub upgrades: Rc<[Box<[u8]>]>,
     /// Who takes part in the exchanges of each listener, in order.
-    members: Vec<Vec<Rc<LinkPool>>>,
+    members: Vec<Rc<Members>>,
     /// Who serves the connections of each TCP listener, where a cluster does not.
     streams: Vec<Option<App>>,
 }
@@ -41,9 +41,9 @@ impl Snapshot {
     /// Works out `settings`, which were checked. A listener for which there is no service serves the sites.
     pub fn with(settings: Arc<Settings>, services: &Services) -> Self {
         let rooms = Rooms::new();
-        let sites = LinkPool::of_proxy(Rc::new(Sites::new(&settings)), &rooms);
+        let sites = Members::new(vec![LinkPool::of_proxy(Rc::new(Sites::new(&settings, &rooms)), &rooms)]);
         let members =
-            |listener| services.members(listener, &rooms).unwrap_or_else(|| vec![Rc::clone(&sites)]);
+            |listener| services.members(listener, &rooms).map_or_else(|| Rc::clone(&sites), Members::new);
         let members = (0..settings.listeners.len()).map(members).collect();
         let limits = &settings.limits;
         let head = |bytes| HeadLimits { bytes, fields: limits.fields_max, target: limits.target_bytes };
@@ -76,7 +76,7 @@ impl Snapshot {
 
     /// Who takes part in the exchanges of this listener.
     #[inline]
-    pub fn members(&self, listener: usize) -> &[Rc<LinkPool>] {
+    pub fn members(&self, listener: usize) -> &Rc<Members> {
         &self.members[listener]
     }
 

@@ -5,7 +5,7 @@ use super::{Action, Env, Exchange, Outcome, Part, Replay, Side};
 use crate::error::Error;
 use crate::limits::ATTEMPTS_MAX;
 use crate::phase::peer::Target;
-use crate::phase::{self, Answer, App, Peer, Phase};
+use crate::phase::{self, App, Peer, Phase};
 use crate::settings::UpstreamTimeouts;
 use crate::upstream::{EndpointId, Place};
 use ringway_proto::message::RequestHead;
@@ -42,15 +42,6 @@ pub enum Goal {
     App(App),
 }
 
-/// An upstream connection that is ready for the exchange.
-#[derive(Clone, Copy, Debug)]
-pub struct Connected<'a> {
-    /// The endpoint's address as text.
-    pub text: &'a Rc<str>,
-    /// Where it came from.
-    pub provenance: Provenance,
-}
-
 impl Exchange {
     /// Lets hooks choose where the request goes next.
     pub(super) fn select(&mut self, source: Source, env: &mut Env<'_>) {
@@ -59,10 +50,7 @@ impl Exchange {
         self.enter(Phase::Select, env);
     }
 
-    pub(super) fn after_select(&mut self, answer: Answer, env: &mut Env<'_>) {
-        if let Answer::Fail(error) = answer {
-            return self.fail_with(error, env);
-        }
+    pub(super) fn after_select(&mut self, env: &mut Env<'_>) {
         let Some(peer) = self.visit.as_mut().and_then(|visit| visit.peer.take()) else {
             return self.fail(Outcome::Internal, env);
         };
@@ -83,20 +71,19 @@ impl Exchange {
             return Err(mistake.into());
         }
         let settings = &self.snapshot.settings;
-        let (goal, timeouts, retries_max) = match peer.target {
-            Target::Cluster(index) if index < settings.clusters.len() => {
-                let cluster = &settings.clusters[index];
-                (Goal::Cluster(index), cluster.timeouts, cluster.retries_max)
-            }
+        let goal = match peer.target {
+            Target::Cluster(index) if index < settings.clusters.len() => Goal::Cluster(index),
             Target::Cluster(index) => return Err(format!("there is no cluster {index}").into()),
             Target::Named(name) => {
                 let index = self.snapshot.cluster_index(&name);
-                let index = index.ok_or_else(|| format!("there is no cluster \"{name}\""))?;
-                let cluster = &settings.clusters[index];
-                (Goal::Cluster(index), cluster.timeouts, cluster.retries_max)
+                Goal::Cluster(index.ok_or_else(|| format!("there is no cluster \"{name}\""))?)
             }
-            Target::Address(place) => (Goal::Place(place), UpstreamTimeouts::default(), 0),
-            Target::App(app) => (Goal::App(app), UpstreamTimeouts::default(), 0),
+            Target::Address(place) => Goal::Place(place),
+            Target::App(app) => Goal::App(app),
+        };
+        let cluster = match goal {
+            Goal::Cluster(index) => Some(&settings.clusters[index]),
+            Goal::Place(_) | Goal::App(_) => None,
         };
         if goal != self.goal {
             // What was tried of another goal says nothing of this one.
@@ -104,11 +91,12 @@ impl Exchange {
             self.endpoint = None;
             self.goal = goal;
         }
-        self.retries_max = retries_max;
+        self.retries_max = cluster.map_or(0, |cluster| cluster.retries_max);
         self.timeouts = None;
         if let Some(options) = peer.options {
+            let timeouts = cluster.map_or_else(UpstreamTimeouts::default, |cluster| cluster.timeouts);
             self.timeouts = Some(options.timeouts(timeouts));
-            self.retries_max = options.retries.unwrap_or(retries_max);
+            self.retries_max = options.retries.unwrap_or(self.retries_max);
             if options.is_fresh {
                 self.source = Source::Dial;
             }
@@ -130,40 +118,35 @@ impl Exchange {
         env.actions.push_back(Action::Open { source });
     }
 
-    /// The shard chose an endpoint and is getting a connection to it.
-    pub fn on_selected(&mut self, endpoint: EndpointId, text: &Rc<str>) {
-        self.endpoint = Some(endpoint);
+    /// The shard chose an endpoint and is getting a connection to it; `None` where user code answers.
+    pub fn on_selected(&mut self, endpoint: Option<EndpointId>, text: &Rc<str>) {
+        self.endpoint = endpoint;
         self.session_mut().endpoint = Some(Rc::clone(text));
     }
 
     /// The connection that was asked for is ready: the request goes out, with what was sent before if this is
     /// not the first attempt.
-    pub fn on_connected(&mut self, connected: Connected<'_>, env: &mut Env<'_>) {
+    pub fn on_connected(&mut self, provenance: Provenance, env: &mut Env<'_>) {
         let State::Attempting { .. } = self.state else { return };
         self.session_mut().facts.times.connected = Some(env.now);
         if self.request().is_none() {
             return self.begin_tunnel(env);
         }
-        self.is_reused = connected.provenance == Provenance::Reused;
+        self.is_reused = provenance == Provenance::Reused;
         if self.asked.has(Phase::Connected) {
             let is_reused = self.is_reused;
             let visit = self.visit.as_mut().expect("no hook waits");
-            visit.connected = Some(phase::Connected { endpoint: Rc::clone(connected.text), is_reused });
+            let endpoint = visit.session.endpoint.clone().expect("it was selected");
+            visit.connected = Some(phase::Connected { endpoint, is_reused });
         }
         self.enter(Phase::Connected, env);
     }
 
-    pub(super) fn after_connected(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Continue | Answer::Respond(_) => self.enter(Phase::UpstreamRequest, env),
-        }
+    pub(super) fn after_connected(&mut self, env: &mut Env<'_>) {
+        self.enter(Phase::UpstreamRequest, env);
     }
 
-    pub(super) fn after_upstream_request(&mut self, answer: Answer, env: &mut Env<'_>) {
-        if let Answer::Fail(error) = answer {
-            return self.fail_with(error, env);
-        }
+    pub(super) fn after_upstream_request(&mut self, env: &mut Env<'_>) {
         self.complete_host();
         if matches!(self.goal, Goal::App(_)) {
             self.hand_to_app(env);

@@ -3,157 +3,159 @@
 use super::state::State;
 use super::{Env, Exchange, Fault, Outcome};
 use crate::error::Error;
-use crate::phase::chain::Link;
-use crate::phase::{Answer, Phase, Phases, Session, Visit};
+use crate::phase::chain::Chain;
+use crate::phase::{Answer, Downstream, Phase, Verdict, Visit};
 use crate::time::Instant;
 use ringway_proto::message::RequestHead;
+use std::ops::Range;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A hook that waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Parked {
     phase: Phase,
-    /// Members of the chain that were visited, this one included.
-    visited: usize,
+    /// The places of the members that are visited behind this one.
+    left: Left,
     since: Instant,
 }
+
+/// The places of the members that are still to be visited in a phase. Who is attached in between is not among them.
+type Left = Range<usize>;
 
 /// What an exchange leaves to the next.
 #[derive(Debug)]
 pub struct Spare {
     visit: Box<Visit>,
-    chain: Vec<Link>,
+    chain: Chain,
 }
 
 impl Spare {
-    /// For an exchange with this session, from what an earlier one left.
-    pub(super) fn renewed(spare: Option<Self>, session: Session) -> Self {
-        match spare {
-            Some(mut spare) => {
-                spare.visit.session = session;
-                spare
-            }
-            None => Self { visit: Box::new(Visit::new(session)), chain: Vec::new() },
-        }
+    /// What an exchange needs, where none left it.
+    pub(super) fn new(downstream: Rc<Downstream>) -> Self {
+        Self { visit: Box::new(Visit::new(downstream)), chain: Chain::default() }
     }
 
-    pub(super) fn into_parts(self) -> (Box<Visit>, Vec<Link>) {
+    pub(super) fn into_parts(self) -> (Box<Visit>, Chain) {
         (self.visit, self.chain)
     }
 }
 
 impl Exchange {
     /// Gives the hooks of `phase` their turn, and goes on behind it.
-    #[inline]
+    // Callers name the phase, so that of one that nobody asks for nothing is left but what comes behind it.
+    #[inline(always)]
     pub(super) fn enter(&mut self, phase: Phase, env: &mut Env<'_>) {
         if self.asked.has(phase) {
-            self.visit_from(phase, 0, env);
+            self.visit(phase, self.chain.places(), env);
         } else {
-            self.after(phase, Answer::Continue, env);
+            self.after(phase, env);
         }
     }
 
-    /// Visits the members of the chain that follow the first `visited`.
-    fn visit_from(&mut self, phase: Phase, mut visited: usize, env: &mut Env<'_>) {
-        while visited < self.chain.len() {
-            let index = self.index(phase, visited);
-            visited += 1;
-            let link = &mut self.chain[index];
-            if !link.asked.has(phase) {
+    /// Visits the members of the chain that are left, one after the other.
+    fn visit(&mut self, phase: Phase, mut left: Left, env: &mut Env<'_>) {
+        while let Some(place) = if phase.is_backward() { left.next_back() } else { left.next() } {
+            let Some(link) = self.chain.get_mut(place).filter(|link| link.asked.has(phase)) else {
                 continue;
-            }
-            self.ran = index;
+            };
             let visit = self.visit.take().expect("one hook at a time");
+            self.ran = place;
             match link.hooks.visit(phase, visit, &mut Context::from_waker(env.waker)) {
                 Poll::Ready((visit, answer)) => {
-                    self.visit = Some(visit);
-                    if let Some(answer) = self.note(phase, answer) {
-                        return self.after(phase, answer, env);
+                    if let Some(verdict) = self.hear(phase, visit, answer) {
+                        return self.obey(phase, *verdict, env);
                     }
                 }
-                Poll::Pending => {
-                    self.parked = Some(Parked { phase, visited, since: env.now });
-                    return;
-                }
+                Poll::Pending => return self.park(Parked { phase, left, since: env.now }),
             }
         }
-        self.after(phase, Answer::Continue, env);
+        self.after(phase, env);
+    }
+
+    #[cold]
+    fn park(&mut self, parked: Parked) {
+        if matches!(parked.phase, Phase::UpstreamResponse | Phase::Response) {
+            self.chain.note_held_response();
+        }
+        self.parked = Some(parked);
     }
 
     /// The hook that waits was woken. Whoever is woken too often is polled once more, which every future must bear.
     pub fn on_woken(&mut self, env: &mut Env<'_>) {
-        let Some(Parked { phase, visited, .. }) = self.parked else { return };
-        let link = &mut self.chain[self.ran];
+        let (Some(parked), Some(link)) = (&self.parked, self.chain.get_mut(self.ran)) else { return };
         let Poll::Ready((visit, answer)) = link.hooks.resume(&mut Context::from_waker(env.waker)) else {
             if self.is_taking_in() {
                 self.answer_expectation(env);
             }
             return;
         };
-        self.visit = Some(visit);
+        let (phase, left) = (parked.phase, parked.left.clone());
         self.parked = None;
-        match self.note(phase, answer) {
-            Some(answer) => self.after(phase, answer, env),
-            None => self.visit_from(phase, visited, env),
+        match self.hear(phase, visit, answer) {
+            Some(verdict) => self.obey(phase, *verdict, env),
+            None => self.visit(phase, left, env),
         }
     }
 
-    /// What is left to be done with an answer, unless the next member of the chain is asked.
-    #[inline]
-    fn note(&mut self, phase: Phase, answer: Answer) -> Option<Answer> {
-        if !self.session_mut().attached.is_empty() {
+    /// Takes back what a hook had. What it decided, unless the next member of the chain is asked.
+    #[inline(always)]
+    fn hear(&mut self, phase: Phase, visit: Box<Visit>, answer: Answer) -> Option<Box<Verdict>> {
+        let has_attached = !visit.session.attached.is_empty();
+        self.visit = Some(visit);
+        if has_attached {
             self.attach(phase);
         }
-        match answer {
-            Answer::Continue => None,
-            // Every member of the chain may write its line.
-            _ if phase == Phase::Finished => None,
-            answer => Some(answer),
-        }
+        // Every member of the chain may write its line.
+        answer.verdict().filter(|_| phase != Phase::Finished)
     }
 
     /// Lets filters join that the hook which ran has named.
+    #[cold]
     fn attach(&mut self, phase: Phase) {
-        let attached = std::mem::take(&mut self.session_mut().attached);
-        if phase == Phase::Finished {
-            return;
-        }
-        for pool in attached {
-            let link = pool.take();
-            self.asked = self.asked.union(link.asked);
-            self.chain.push(link);
-        }
-    }
-
-    /// Which member of the chain is visited behind so many others: a response meets them in the opposite order.
-    #[inline]
-    fn index(&self, phase: Phase, visited: usize) -> usize {
-        match phase {
-            Phase::UpstreamResponse | Phase::Response | Phase::ResponseData | Phase::ResponseTrailers => {
-                self.chain.len() - 1 - visited
+        let mut attached = std::mem::take(&mut self.session_mut().attached);
+        if phase != Phase::Finished {
+            for filter in &attached {
+                self.asked = self.asked.union(self.chain.attach(filter));
             }
-            _ => visited,
         }
+        attached.clear();
+        self.session_mut().attached = attached;
     }
 
     /// Goes on behind a phase.
-    fn after(&mut self, phase: Phase, answer: Answer, env: &mut Env<'_>) {
+    #[inline(always)]
+    fn after(&mut self, phase: Phase, env: &mut Env<'_>) {
         match phase {
-            Phase::EarlyRequest => self.after_early_request(answer, env),
-            Phase::Request => self.after_request(answer, env),
-            Phase::Select => self.after_select(answer, env),
-            Phase::Connected => self.after_connected(answer, env),
-            Phase::UpstreamRequest => self.after_upstream_request(answer, env),
-            Phase::RequestData => self.after_request_data(answer, env),
-            Phase::RequestTrailers => self.after_request_trailers(answer, env),
-            Phase::UpstreamResponse => self.after_upstream_response(answer, env),
-            Phase::Response => self.after_response(answer, env),
-            Phase::ResponseData => self.after_response_data(answer, env),
-            Phase::ResponseTrailers => self.after_response_trailers(answer, env),
+            Phase::EarlyRequest => self.after_early_request(env),
+            Phase::Request => self.after_request(env),
+            Phase::Select => self.after_select(env),
+            Phase::Connected => self.after_connected(env),
+            Phase::UpstreamRequest => self.after_upstream_request(env),
+            Phase::RequestData => self.after_request_data(env),
+            Phase::RequestTrailers => self.end_request(env),
+            Phase::UpstreamResponse => self.after_upstream_response(env),
+            Phase::Response => self.after_response(env),
+            Phase::ResponseData => self.after_response_data(env),
+            Phase::ResponseTrailers => self.end_response(env),
             Phase::ConnectFailed => self.after_connect_failed(env),
             Phase::Retry => self.after_retry(env),
-            Phase::Failed => self.after_failed(answer, env),
+            Phase::Failed => self.after_failed(env),
             Phase::Finished => {}
+        }
+    }
+
+    /// A hook decided otherwise than to go on.
+    #[cold]
+    fn obey(&mut self, phase: Phase, verdict: Verdict, env: &mut Env<'_>) {
+        match (phase, verdict) {
+            (Phase::Failed, Verdict::Respond(response)) => self.respond_to_failure(response, env),
+            (_, Verdict::Respond(response)) => self.respond(response, env),
+            (_, Verdict::Fail(error)) => {
+                // What says so is not shown to the hooks of whoever failed with it.
+                self.is_bare |= phase == Phase::Response;
+                self.fail_with(error, env);
+            }
         }
     }
 
@@ -221,12 +223,12 @@ impl Exchange {
     /// Takes the member whose hook panicked out of the chain, and back what it had.
     pub(super) fn expel(&mut self) {
         self.parked = None;
-        if self.visit.is_some() || self.ran >= self.chain.len() {
-            return;
+        if self.visit.is_none()
+            && let Some((mut link, asked)) = self.chain.expel(self.ran)
+        {
+            self.visit = link.hooks.cancel();
+            self.asked = asked;
         }
-        let mut link = self.chain.remove(self.ran);
-        self.visit = link.hooks.cancel();
-        self.asked = self.chain.iter().fold(Phases::NONE, |asked, link| asked.union(link.asked));
     }
 
     /// It is over: the last phase. Whoever waits in it is waited for; [`Exchange::is_parked`] tells.
@@ -236,7 +238,7 @@ impl Exchange {
             if outcome.fault() != Fault::None {
                 self.note_error(outcome);
             }
-            self.visit_from(Phase::Finished, 0, env);
+            self.visit(Phase::Finished, self.chain.places(), env);
         }
     }
 
@@ -248,12 +250,11 @@ impl Exchange {
     /// Gives the hooks that wait up, and everything back that the next exchange may use.
     pub fn dismantle(&mut self) -> Option<Spare> {
         self.cancel_hook();
+        self.chain.clear();
         let mut visit = self.visit.take()?;
         visit.clear();
         self.intake = None;
-        let mut chain = std::mem::take(&mut self.chain);
-        chain.drain(..).for_each(Link::put_back);
-        Some(Spare { visit, chain })
+        Some(Spare { visit, chain: std::mem::take(&mut self.chain) })
     }
 
     /// The request as it is sent in this attempt.

@@ -5,7 +5,7 @@ use super::state::{Answering, Caller, Expect, State};
 use super::{Env, Exchange, Fault, Outcome, Part, Side};
 use crate::error::Error;
 use crate::limits::DISCARD_BYTES_MAX;
-use crate::phase::{Answer, ContentUse, Phase, Response};
+use crate::phase::{ContentUse, Phase, Response};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Method, Name, ResponseHead, Status};
 
@@ -34,14 +34,18 @@ impl Exchange {
         self.answer_plainly(outcome, env);
     }
 
-    pub(super) fn after_failed(&mut self, answer: Answer, env: &mut Env<'_>) {
+    pub(super) fn after_failed(&mut self, env: &mut Env<'_>) {
+        if let State::Failing { outcome, .. } = self.state {
+            self.answer_plainly(outcome, env);
+        }
+    }
+
+    /// A hook has the answer to what went wrong.
+    pub(super) fn respond_to_failure(&mut self, response: Response, env: &mut Env<'_>) {
         let State::Failing { outcome, .. } = self.state else { return };
-        match answer {
-            Answer::Respond(response) => match response.into_parts() {
-                Ok((head, body)) => self.begin_answer(head, Vec::from(body).into(), outcome, env),
-                Err(_) => self.answer_plainly(outcome, env),
-            },
-            Answer::Continue | Answer::Fail(_) => self.answer_plainly(outcome, env),
+        match response.into_parts() {
+            Ok((head, body)) => self.begin_answer(head, Vec::from(body).into(), outcome, env),
+            Err(_) => self.answer_plainly(outcome, env),
         }
     }
 

@@ -22,12 +22,12 @@ mod tunnel;
 
 pub use crate::error::{Fault, Outcome};
 pub use crate::phase::facts::{Downstream, Facts, Id, Times, Traffic};
-pub use attempt::{Connected, Goal, Provenance, Source};
+pub use attempt::{Goal, Provenance, Source};
 pub use hooks::Spare;
 pub use request::Refusal;
 
 use crate::error::Error;
-use crate::phase::chain::Link;
+use crate::phase::chain::Chain;
 use crate::phase::intake::Intake;
 use crate::phase::{ContentUse, Phases, Session, Visit};
 use crate::settings::UpstreamTimeouts;
@@ -138,8 +138,8 @@ pub struct Exchange {
     snapshot: Rc<Snapshot>,
     /// What hooks may touch; one that runs has it.
     visit: Option<Box<Visit>>,
-    /// Whose hooks take part, in order.
-    chain: Vec<Link>,
+    /// Whose hooks take part.
+    chain: Chain,
     /// What anybody of the chain asked for.
     asked: Phases,
     /// The hook that waits.

@@ -2,10 +2,10 @@
 
 use super::hooks::Spare;
 use super::state::{Caller, Expect, Half, State};
-use super::{Downstream, Env, Exchange, Facts, Goal, Id, Outcome, Replay, Side, Source, Times, Traffic};
+use super::{Downstream, Env, Exchange, Goal, Id, Outcome, Replay, Side, Source};
 use crate::limits::DISCARD_BYTES_MAX;
 use crate::phase::intake::Intake;
-use crate::phase::{Answer, App, ContentUse, LinkPool, Peer, Phase, Phases, Session};
+use crate::phase::{App, ContentUse, Members, Peer, Phase, Phases};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::upstream::Speaks;
@@ -28,10 +28,9 @@ impl Exchange {
         spare: Option<Spare>,
         now: Instant,
     ) -> Self {
-        let times = Times { begun: now, connected: None, attempted: None, first_byte: None };
-        let facts = Facts { downstream, number, id, host: Chunk::EMPTY, times, traffic: Traffic::default() };
-        let session = Session::new(facts, Rc::clone(&snapshot.upgrades));
-        let (visit, chain) = Spare::renewed(spare, session).into_parts();
+        let spare = spare.unwrap_or_else(|| Spare::new(Rc::clone(&downstream)));
+        let (mut visit, chain) = spare.into_parts();
+        visit.session.begin(downstream, number, id, now);
         Self {
             state: State::Flushing(Outcome::Internal),
             caller: Caller::Client,
@@ -67,7 +66,7 @@ impl Exchange {
     pub fn on_request(
         &mut self,
         head: RequestHead,
-        members: &[Rc<LinkPool>],
+        members: &Rc<Members>,
         connection: Option<Box<dyn Any>>,
         env: &mut Env<'_>,
     ) {
@@ -88,11 +87,7 @@ impl Exchange {
             self.session_mut().intake = Some(Rc::clone(&intake));
             self.intake = Some(intake);
         }
-        for member in members {
-            let link = member.take();
-            self.asked = self.asked.union(link.asked);
-            self.chain.push(link);
-        }
+        self.asked = self.chain.engage(members);
         self.state = State::Deciding;
         if method == Method::Connect {
             return self.fail(Outcome::MethodRefused, env);
@@ -133,7 +128,7 @@ impl Exchange {
         self.session_mut().request = Some(head);
         self.state = State::Deciding;
         self.visit.as_mut().expect("no hook waits").peer = Some(peer);
-        self.after_select(Answer::Continue, env);
+        self.after_select(env);
     }
 
     /// User code wants a stream to `peer`.
@@ -150,25 +145,15 @@ impl Exchange {
         self.attempt(self.source, env);
     }
 
-    pub(super) fn after_early_request(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Continue | Answer::Respond(_) => self.enter(Phase::Request, env),
-        }
+    pub(super) fn after_early_request(&mut self, env: &mut Env<'_>) {
+        self.enter(Phase::Request, env);
     }
 
-    pub(super) fn after_request(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Respond(response) => self.respond(*response, env),
-            Answer::Continue => {
-                let head = self.session_mut().request_mut();
-                match max_forwards::step(head) {
-                    Ok(max_forwards::Forward::AnswerHere) => self.answer_as_final_recipient(env),
-                    Ok(_) => self.select(Source::Any, env),
-                    Err(rule) => self.refuse(Refusal::Rule(rule), env),
-                }
-            }
+    pub(super) fn after_request(&mut self, env: &mut Env<'_>) {
+        match max_forwards::step(self.session_mut().request_mut()) {
+            Ok(max_forwards::Forward::AnswerHere) => self.answer_as_final_recipient(env),
+            Ok(_) => self.select(Source::Any, env),
+            Err(rule) => self.refuse(Refusal::Rule(rule), env),
         }
     }
 
@@ -194,7 +179,8 @@ impl Exchange {
             head.fields.remove(Name::Expect);
         }
         if head.fields.has(Name::Upgrade) {
-            let allowed: Vec<&[u8]> = session.upgrades.iter().map(|token| &**token).collect();
+            let upgrades = session.upgrades.as_ref().unwrap_or(&self.snapshot.upgrades);
+            let allowed: Vec<&[u8]> = upgrades.iter().map(|token| &**token).collect();
             head.upgrade = upgrade::wanted(head, &allowed).map(Into::into);
         }
         let takes_trailers = hop_by_hop::takes_trailers(&head.fields);
@@ -320,37 +306,27 @@ impl Exchange {
         match self.request_use {
             ContentUse::Rewrite => visit.content.begin(chunk, is_end),
             ContentUse::Observe => visit.content.show(chunk, is_end),
-            ContentUse::Skip => {
-                visit.content.begin(chunk, is_end);
-                return self.after_request_data(Answer::Continue, env);
-            }
+            ContentUse::Skip => {}
         }
         self.enter(Phase::RequestData, env);
     }
 
-    pub(super) fn after_request_data(&mut self, answer: Answer, env: &mut Env<'_>) {
-        if let Answer::Fail(error) = answer {
-            return self.fail_with(error, env);
-        }
+    pub(super) fn after_request_data(&mut self, env: &mut Env<'_>) {
         while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
             self.forward_data(chunk, env);
         }
-        let visit = self.visit.as_mut().expect("no hook waits");
-        let is_end = visit.content.is_end();
-        if !is_end {
-            return;
-        }
-        if visit.request_trailers.is_some() && self.asked.has(Phase::RequestTrailers) {
-            self.enter(Phase::RequestTrailers, env);
-        } else {
-            self.end_request(env);
+        if self.visit.as_ref().is_some_and(|visit| visit.content.is_end()) {
+            self.after_request_content(env);
         }
     }
 
-    pub(super) fn after_request_trailers(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Continue | Answer::Respond(_) => self.end_request(env),
+    fn after_request_content(&mut self, env: &mut Env<'_>) {
+        if self.asked.has(Phase::RequestTrailers)
+            && self.visit.as_ref().is_some_and(|visit| visit.request_trailers.is_some())
+        {
+            self.enter(Phase::RequestTrailers, env);
+        } else {
+            self.end_request(env);
         }
     }
 
@@ -364,6 +340,7 @@ impl Exchange {
     pub(super) fn on_request_end(&mut self, env: &mut Env<'_>) {
         self.request = Half::Ended;
         match &mut self.state {
+            State::Relaying(_) if self.request_use == ContentUse::Skip => self.after_request_content(env),
             State::Relaying(_) => self.visit_request_data(Chunk::EMPTY, true, env),
             State::Discarding { outcome, .. } => self.state = State::Flushing(*outcome),
             State::Tunneling(_) => self.on_tunnel_end(Side::Downstream, env),
@@ -372,7 +349,7 @@ impl Exchange {
     }
 
     /// The request goes to its end.
-    fn end_request(&mut self, env: &mut Env<'_>) {
+    pub(super) fn end_request(&mut self, env: &mut Env<'_>) {
         if let Some(trailers) = self.visit.as_mut().and_then(|visit| visit.request_trailers.take()) {
             self.replay.on_trailers(&trailers);
             env.outlets.send(Side::Upstream, Part::Trailers(trailers));

@@ -4,7 +4,7 @@ use super::local::Rest;
 use super::state::{Caller, Expect, State};
 use super::{Action, Env, Exchange, Fault, Goal, Outcome, Part, Replay, Reset, ResponseHead, Side};
 use crate::error::Error;
-use crate::phase::{Answer, ContentUse, Phase};
+use crate::phase::{ContentUse, Phase};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Fields, Method, Name, Status};
 use ringway_proto::rules::hop_by_hop;
@@ -42,25 +42,19 @@ impl Exchange {
         if !self.asked.has(Phase::UpstreamResponse) && !self.asked.has(Phase::Response) {
             return self.send_response(head, env);
         }
-        // A hook may wait with it.
-        head.retain(env.pool);
+        if self.chain.may_hold_response() {
+            head.retain(env.pool);
+        }
         self.visit.as_mut().expect("no hook waits").response = Some(head);
         self.enter(Phase::UpstreamResponse, env);
     }
 
-    pub(super) fn after_upstream_response(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Continue | Answer::Respond(_) => self.enter(Phase::Response, env),
-        }
+    pub(super) fn after_upstream_response(&mut self, env: &mut Env<'_>) {
+        self.enter(Phase::Response, env);
     }
 
     /// Phase `response` is over, of an origin's answer or one of our own.
-    pub(super) fn after_response(&mut self, answer: Answer, env: &mut Env<'_>) {
-        if let Answer::Fail(error) = answer {
-            self.is_bare = true;
-            return self.fail_with(error, env);
-        }
+    pub(super) fn after_response(&mut self, env: &mut Env<'_>) {
         let Some(head) = self.visit.as_mut().and_then(|visit| visit.response.take()) else { return };
         match &self.state {
             State::Answering(_) => self.filter_answer(head, env),
@@ -159,39 +153,30 @@ impl Exchange {
         match self.response_use {
             ContentUse::Rewrite => visit.content.begin(chunk, is_end),
             ContentUse::Observe => visit.content.show(chunk, is_end),
-            ContentUse::Skip => {
-                visit.content.begin(chunk, is_end);
-                return self.after_response_data(Answer::Continue, env);
-            }
+            ContentUse::Skip => {}
         }
         self.enter(Phase::ResponseData, env);
     }
 
-    pub(super) fn after_response_data(&mut self, answer: Answer, env: &mut Env<'_>) {
-        if let Answer::Fail(error) = answer {
-            return self.fail_with(error, env);
-        }
+    pub(super) fn after_response_data(&mut self, env: &mut Env<'_>) {
         if matches!(self.state, State::Answering(_)) {
             return self.send_answer(env);
         }
         while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
             self.send_content(chunk, env);
         }
-        let visit = self.visit.as_mut().expect("no hook waits");
-        if !visit.content.is_end() {
-            return;
-        }
-        if visit.response_trailers.is_some() && self.asked.has(Phase::ResponseTrailers) {
-            self.enter(Phase::ResponseTrailers, env);
-        } else {
-            self.end_response(env);
+        if self.visit.as_ref().is_some_and(|visit| visit.content.is_end()) {
+            self.after_response_content(env);
         }
     }
 
-    pub(super) fn after_response_trailers(&mut self, answer: Answer, env: &mut Env<'_>) {
-        match answer {
-            Answer::Fail(error) => self.fail_with(error, env),
-            Answer::Continue | Answer::Respond(_) => self.end_response(env),
+    fn after_response_content(&mut self, env: &mut Env<'_>) {
+        if self.asked.has(Phase::ResponseTrailers)
+            && self.visit.as_ref().is_some_and(|visit| visit.response_trailers.is_some())
+        {
+            self.enter(Phase::ResponseTrailers, env);
+        } else {
+            self.end_response(env);
         }
     }
 
@@ -204,6 +189,7 @@ impl Exchange {
 
     pub(super) fn on_response_end(&mut self, env: &mut Env<'_>) {
         match &self.state {
+            State::Relaying(_) if self.response_use == ContentUse::Skip => self.after_response_content(env),
             State::Relaying(_) => self.visit_response_data(Chunk::EMPTY, true, env),
             State::Tunneling(_) => self.on_tunnel_end(Side::Upstream, env),
             _ => {}
@@ -211,7 +197,7 @@ impl Exchange {
     }
 
     /// The response goes to its end.
-    fn end_response(&mut self, env: &mut Env<'_>) {
+    pub(super) fn end_response(&mut self, env: &mut Env<'_>) {
         if let Some(trailers) = self.visit.as_mut().and_then(|visit| visit.response_trailers.take()) {
             env.outlets.send(Side::Downstream, Part::Trailers(trailers));
         }

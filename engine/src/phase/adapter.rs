@@ -32,7 +32,7 @@ macro_rules! adapter {
         /// What a running hook borrows from.
         struct $lent<P: $bound> {
             of: Rc<P>,
-            /// Of the exchange that runs; none between two.
+            /// From the first hook of an exchange to its end.
             ctx: Option<P::Ctx>,
             visit: Option<Box<Visit>>,
         }
@@ -42,7 +42,7 @@ macro_rules! adapter {
             #[inline]
             fn parts(&mut self) -> (&P, &mut Visit, &mut P::Ctx) {
                 let visit = self.visit.as_mut().expect("put here by `visit`");
-                (&self.of, visit, self.ctx.as_mut().expect("made by `renew`"))
+                (&self.of, visit, self.ctx.get_or_insert_with(|| self.of.new_ctx()))
             }
         }
 
@@ -79,17 +79,6 @@ macro_rules! adapter {
                     .with(Phase::Finished, asks::<_, Answer, _>(of::finished::<P>))
             }
 
-            fn renew(&mut self) {
-                self.cell.cancel();
-                let lent = self.cell.lent_mut().expect("no hook waits");
-                lent.ctx = Some(lent.of.new_ctx());
-            }
-
-            fn clear(&mut self) {
-                self.cell.cancel();
-                self.cell.lent_mut().expect("no hook waits").ctx = None;
-            }
-
             fn visit(
                 &mut self,
                 phase: Phase,
@@ -116,7 +105,7 @@ macro_rules! adapter {
                     Phase::Failed => cell.start(of::failed::<P>, context),
                     Phase::Finished => cell.start(of::finished::<P>, context),
                     #[allow(unreachable_patterns, reason = "a proxy has a hook for every phase")]
-                    _ => Poll::Ready(Answer::Continue),
+                    _ => Poll::Ready(Answer::CONTINUE),
                 };
                 let answer = ready!(answer);
                 self.back(answer)
@@ -130,6 +119,12 @@ macro_rules! adapter {
             fn cancel(&mut self) -> Option<Box<Visit>> {
                 self.cell.cancel();
                 self.cell.lent_mut().and_then(|lent| lent.visit.take())
+            }
+
+            fn clear(&mut self) {
+                if let Some(lent) = self.cell.lent_mut() {
+                    lent.ctx = None;
+                }
             }
         }
 

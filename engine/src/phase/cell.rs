@@ -183,7 +183,7 @@ struct Running<F: ?Sized> {
 impl<F> Running<F> {
     #[inline]
     fn new(future: F, rooms: &Rooms) -> Self {
-        let room = rooms.take(Layout::new::<F>());
+        let room = rooms.take::<F>();
         let place = room.start.cast::<F>();
         // SAFETY: The room is ours alone, and was taken for this layout.
         unsafe { place.write(future) };
@@ -265,14 +265,15 @@ impl Rooms {
         Self::default()
     }
 
-    /// The room given back last, or a new one where that is too small: rooms come to fit the largest hook.
+    /// The room given back last, or a new one where that is too small for an `F`: rooms come to fit the largest hook.
     #[inline]
-    fn take(&self, layout: Layout) -> Box<Room> {
-        match self.shared.last.take().or_else(|| self.shared.others.borrow_mut().pop()) {
-            Some(room) if layout.size() <= room.layout.size() && layout.align() <= room.layout.align() => {
-                room
-            }
-            _ => Box::new(Room::new(layout)),
+    fn take<F>(&self) -> Box<Room> {
+        let layout = Layout::new::<F>();
+        // Nearly every hook fits in any room, which is known when the program is compiled.
+        let fits_any = layout.size() <= ROOM_BYTES_MIN && layout.align() <= ROOM_ALIGN_MIN;
+        match self.shared.last.take() {
+            Some(room) if fits_any || room.fits(layout) => room,
+            _ => self.shared.find(layout),
         }
     }
 
@@ -285,6 +286,13 @@ impl Rooms {
 }
 
 impl Free {
+    /// A room that was given back earlier, or a new one.
+    #[cold]
+    fn find(&self, layout: Layout) -> Box<Room> {
+        let other = self.others.borrow_mut().pop().filter(|room| room.fits(layout));
+        other.unwrap_or_else(|| Box::new(Room::new(layout)))
+    }
+
     #[cold]
     fn keep(&self, room: Box<Room>) {
         let mut others = self.others.borrow_mut();
@@ -295,6 +303,11 @@ impl Free {
 }
 
 impl Room {
+    #[inline]
+    fn fits(&self, layout: Layout) -> bool {
+        layout.size() <= self.layout.size() && layout.align() <= self.layout.align()
+    }
+
     #[cold]
     fn new(layout: Layout) -> Self {
         let size = layout.size().max(ROOM_BYTES_MIN).next_power_of_two();

@@ -1,13 +1,14 @@
 //! Everything that takes part in an exchange, in order: a proxy, and filters in front of it and behind it.
 //!
-//! To an exchange all of them are [`Hooks`]. Each has a cell and a context of its own, made once and used for one
-//! exchange after the other: a [`LinkPool`] gives them out and takes them back.
+//! To an exchange all of them are [`Hooks`]. Each has a cell of its own, made once and used for one exchange after the
+//! other: a [`Chain`] keeps those of its members, a [`LinkPool`] those of filters that are attached now and then.
 
 use super::visit::{Answer, Visit};
 use super::{Phase, Phases};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::{Rc, Weak};
+use std::ops::Range;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// All that an exchange sees of somebody's hooks.
@@ -15,14 +16,7 @@ pub trait Hooks {
     /// The phases in which somebody wrote a hook.
     fn asked(&self) -> Phases;
 
-    /// Makes a context for a new exchange.
-    fn renew(&mut self);
-
-    /// The exchange is over, and so is its context: what that holds, such as a place among those under way, is free
-    /// for others now, and not when this is used again.
-    fn clear(&mut self);
-
-    /// Starts the hook of `phase`; `visit` comes back with the answer.
+    /// Starts the hook of `phase`; `visit` comes back with the answer. The first hook of an exchange gets a new context.
     fn visit(
         &mut self,
         phase: Phase,
@@ -35,14 +29,36 @@ pub trait Hooks {
 
     /// Ends the hook that waits or panicked, and gives back what it had.
     fn cancel(&mut self) -> Option<Box<Visit>>;
+
+    /// The exchange is over, and so is its context: what that holds, such as a place among those under way, is free
+    /// for others now, and not when this is used again.
+    fn clear(&mut self);
+}
+
+/// Everybody who takes part in the exchanges of a listener, in order, on one shard.
+#[derive(Debug)]
+pub struct Members {
+    asked: Phases,
+    pools: Vec<Rc<LinkPool>>,
+    /// Whether a hook of a response's head has ever waited.
+    has_held_response: Cell<bool>,
+}
+
+/// The members of one exchange, in order: those of its listener, which are kept from exchange to exchange, and behind
+/// them those that were attached.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    links: Vec<Link>,
+    /// Whose links the first are.
+    members: Option<Rc<Members>>,
 }
 
 /// A member of an exchange's chain.
-pub struct Link {
+pub(crate) struct Link {
     pub(crate) asked: Phases,
     pub(crate) hooks: Box<dyn Hooks>,
-    /// Where it goes when the exchange is over.
-    home: Weak<LinkPool>,
+    /// Where it goes when it is not needed.
+    home: Rc<LinkPool>,
 }
 
 /// Where the links of one proxy or filter come from, on one shard.
@@ -50,41 +66,113 @@ pub struct LinkPool {
     asked: Phases,
     make: Box<dyn Fn() -> Box<dyn Hooks>>,
     free: RefCell<Vec<Box<dyn Hooks>>>,
-    this: Weak<Self>,
+}
+
+impl Members {
+    /// These, in order.
+    pub fn new(pools: Vec<Rc<LinkPool>>) -> Rc<Self> {
+        let asked = pools.iter().fold(Phases::NONE, |asked, pool| asked.union(pool.asked));
+        Rc::new(Self { asked, pools, has_held_response: Cell::new(false) })
+    }
+}
+
+impl Chain {
+    /// Makes `members` take part, and nobody else. Says what they ask for.
+    #[inline]
+    pub(crate) fn engage(&mut self, members: &Rc<Members>) -> Phases {
+        if !self.members.as_ref().is_some_and(|engaged| Rc::ptr_eq(engaged, members)) {
+            self.replace(members);
+        }
+        members.asked
+    }
+
+    #[cold]
+    fn replace(&mut self, members: &Rc<Members>) {
+        self.dismiss(0);
+        self.links.extend(members.pools.iter().map(LinkPool::take));
+        self.members = Some(Rc::clone(members));
+    }
+
+    /// One more takes part, behind the others. Says what it asks for.
+    pub(crate) fn attach(&mut self, filter: &Rc<LinkPool>) -> Phases {
+        self.links.push(filter.take());
+        filter.asked
+    }
+
+    /// The places of all members.
+    #[inline]
+    pub(crate) fn places(&self) -> Range<usize> {
+        0..self.links.len()
+    }
+
+    /// The member in this place.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, place: usize) -> Option<&mut Link> {
+        self.links.get_mut(place)
+    }
+
+    /// Takes a member out for good. Says what the others ask for.
+    pub(crate) fn expel(&mut self, place: usize) -> Option<(Link, Phases)> {
+        if place >= self.links.len() {
+            return None;
+        }
+        self.members = None;
+        let link = self.links.remove(place);
+        Some((link, self.links.iter().fold(Phases::NONE, |asked, link| asked.union(link.asked))))
+    }
+
+    /// The exchange is over: contexts are dropped, and who was attached leaves.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        for link in &mut self.links {
+            link.hooks.clear();
+        }
+        let kept = self.members.as_ref().map_or(0, |members| members.pools.len());
+        if self.links.len() > kept {
+            self.dismiss(kept);
+        }
+    }
+
+    fn dismiss(&mut self, kept: usize) {
+        self.links.drain(kept..).for_each(Link::put_back);
+    }
+
+    /// Whether a hook of these members may wait with a response's head. None is known to until one has: so one head at
+    /// most is held up in the receive buffer that it came in.
+    #[inline]
+    pub(crate) fn may_hold_response(&self) -> bool {
+        self.members.as_ref().is_none_or(|members| members.has_held_response.get())
+    }
+
+    /// A hook waits with a response's head.
+    pub(crate) fn note_held_response(&self) {
+        if let Some(members) = &self.members {
+            members.has_held_response.set(true);
+        }
+    }
 }
 
 impl LinkPool {
     /// A pool of what `make` makes.
     pub fn new(make: impl Fn() -> Box<dyn Hooks> + 'static) -> Rc<Self> {
         let first = make();
-        Rc::new_cyclic(|this| Self {
-            asked: first.asked(),
-            make: Box::new(make),
-            free: RefCell::new(vec![first]),
-            this: this.clone(),
-        })
+        Rc::new(Self { asked: first.asked(), make: Box::new(make), free: RefCell::new(vec![first]) })
     }
 
-    /// A link with a context that is new.
-    #[inline]
-    pub(crate) fn take(&self) -> Link {
+    /// A link without a context.
+    fn take(self: &Rc<Self>) -> Link {
         let free = self.free.borrow_mut().pop();
-        let mut hooks = free.unwrap_or_else(|| (self.make)());
-        hooks.renew();
-        Link { asked: self.asked, hooks, home: self.this.clone() }
+        let hooks = free.unwrap_or_else(|| (self.make)());
+        Link { asked: self.asked, hooks, home: Rc::clone(self) }
     }
 }
 
 impl Link {
     /// Goes back to where it came from. One whose hook panicked is dropped instead.
-    #[inline]
-    pub(crate) fn put_back(mut self) {
-        self.hooks.clear();
-        if let Some(home) = self.home.upgrade() {
-            let mut free = home.free.borrow_mut();
-            if free.len() < FREE_MAX {
-                free.push(self.hooks);
-            }
+    fn put_back(self) {
+        let mut free = self.home.free.borrow_mut();
+        if free.len() < FREE_MAX {
+            free.push(self.hooks);
         }
     }
 }

@@ -82,6 +82,14 @@ pub struct Times {
     pub first_byte: Option<Instant>,
 }
 
+impl Times {
+    /// Nothing happened but the beginning.
+    #[inline]
+    pub(crate) fn since(begun: Instant) -> Self {
+        Self { begun, connected: None, attempted: None, first_byte: None }
+    }
+}
+
 /// Bytes of content that moved.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traffic {

@@ -25,7 +25,7 @@ pub mod unasked;
 pub mod visit;
 
 pub use cell::{Hook, HookCell, Rooms};
-pub use chain::LinkPool;
+pub use chain::{LinkPool, Members};
 pub use content::Content;
 pub use facts::{Downstream, Facts, Id, Times, Traffic};
 pub use peer::{App, Peer, Protocol, Serve, Tls};
@@ -33,7 +33,7 @@ pub use proxy::{Filter, Proxy};
 pub use response::Response;
 pub use session::{ContentUse, Session};
 pub use unasked::{Neutral, Unasked, asks};
-pub use visit::{Answer, Connected, Flow, Visit};
+pub use visit::{Answer, Connected, Flow, Verdict, Visit};
 
 macro_rules! phases {
     ($( $(#[$doc:meta])* $id:ident $word:literal ; )*) => {
@@ -43,6 +43,15 @@ macro_rules! phases {
         pub enum Phase { $( $(#[$doc])* $id, )* }
 
         impl Phase {
+            /// Whether the chain is met in the opposite order: the last member first.
+            #[inline]
+            pub const fn is_backward(self) -> bool {
+                matches!(
+                    self,
+                    Self::UpstreamResponse | Self::Response | Self::ResponseData | Self::ResponseTrailers
+                )
+            }
+
             /// Every phase, in the order of an exchange that succeeds; then what else may happen.
             pub const ALL: &'static [Self] = &[ $( Self::$id, )* ];
 

@@ -25,7 +25,7 @@ macro_rules! hooks {
             /// What one exchange remembers from hook to hook. It is dropped behind `logging`, when the exchange is over.
             type Ctx: 'static;
 
-            /// Makes the context of a new exchange.
+            /// Makes the context of an exchange, in front of the first hook of it that runs.
             fn new_ctx(&self) -> Self::Ctx;
 
             /// The head of a request has come, and nothing was decided. Runs in front of the request filters of all

@@ -17,8 +17,8 @@ use std::rc::Rc;
 pub struct Session {
     pub(crate) request: Option<RequestHead>,
     pub(crate) facts: Facts,
-    /// Upgrade tokens that may pass; lower case.
-    pub(crate) upgrades: Rc<[Box<[u8]>]>,
+    /// Upgrade tokens that may pass, lower case; `None` for those of the configuration.
+    pub(crate) upgrades: Option<Rc<[Box<[u8]>]>>,
     pub(crate) status: Option<u16>,
     pub(crate) attempts: u32,
     pub(crate) endpoint: Option<Rc<str>>,
@@ -47,11 +47,19 @@ pub enum ContentUse {
 }
 
 impl Session {
-    pub(crate) fn new(facts: Facts, upgrades: Rc<[Box<[u8]>]>) -> Self {
+    /// Of no exchange yet.
+    pub(crate) fn new(downstream: Rc<Downstream>) -> Self {
         Self {
             request: None,
-            facts,
-            upgrades,
+            facts: Facts {
+                downstream,
+                number: 0,
+                id: Id::Taken(Box::default()),
+                host: Chunk::EMPTY,
+                times: Times::since(Instant::ZERO),
+                traffic: Traffic::default(),
+            },
+            upgrades: None,
             status: None,
             attempts: 0,
             endpoint: None,
@@ -63,6 +71,23 @@ impl Session {
             intake: None,
             attached: Vec::new(),
         }
+    }
+
+    /// Is that of a new exchange from now on; a session is too large to be made elsewhere first. What may be large is
+    /// gone since [`Session::clear`].
+    #[inline]
+    pub(crate) fn begin(&mut self, downstream: Rc<Downstream>, number: u64, id: Id, now: Instant) {
+        self.facts.downstream = downstream;
+        self.facts.number = number;
+        self.facts.id = id;
+        self.facts.times = Times::since(now);
+        self.facts.traffic = Traffic::default();
+        self.status = None;
+        self.attempts = 0;
+        self.is_draining = false;
+        self.wants_close = false;
+        self.request_content = ContentUse::Rewrite;
+        self.response_content = ContentUse::Rewrite;
     }
 
     /// The request as the client sent it, with what filters changed. What is sent to an origin is made of it for each
@@ -160,7 +185,7 @@ impl Session {
 
     /// Lets these upgrades pass to the origin, in lower case. Default: `websocket` alone. `h2c` never passes.
     pub fn set_upgrades(&mut self, tokens: Rc<[Box<[u8]>]>) {
-        self.upgrades = tokens;
+        self.upgrades = Some(tokens);
     }
 
     /// What the request's content hooks do with it. To be said before its first piece: in a filter of the request.
@@ -211,6 +236,7 @@ impl Session {
     pub(crate) fn clear(&mut self) {
         self.request = None;
         self.facts.host = Chunk::EMPTY;
+        self.upgrades = None;
         self.endpoint = None;
         self.connection = None;
         self.intake = None;

@@ -1,11 +1,13 @@
 //! What a hook may touch, and what it answers.
 
 use super::content::Content;
+use super::facts::Downstream;
 use super::peer::Peer;
 use super::response::Response;
 use super::session::Session;
 use crate::error::{Error, Result};
 use ringway_proto::message::{Fields, RequestHead, ResponseHead};
+use std::rc::Rc;
 
 /// Everything that the hooks of an exchange may touch. The exchange gives it away while a hook runs.
 #[derive(Debug)]
@@ -33,16 +35,16 @@ pub struct Visit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
     /// Where it leads, as logs show it.
-    pub endpoint: std::rc::Rc<str>,
+    pub endpoint: Rc<str>,
     /// Whether it was used before.
     pub is_reused: bool,
 }
 
 impl Visit {
-    /// With nothing in it but a session.
-    pub(crate) fn new(session: Session) -> Self {
+    /// Of no exchange yet: [`Session::begin`] makes it one's.
+    pub(crate) fn new(downstream: Rc<Downstream>) -> Self {
         Self {
-            session,
+            session: Session::new(downstream),
             upstream_request: None,
             response: None,
             content: Content::default(),
@@ -86,21 +88,34 @@ impl From<Response> for Flow {
     }
 }
 
-/// What became of a hook.
+/// What became of a hook. One word, since nearly every hook lets its exchange go on.
+#[derive(Debug, Default)]
+pub struct Answer(Option<Box<Verdict>>);
+
+/// What a hook decided instead of letting the exchange go on.
 #[derive(Debug)]
-pub enum Answer {
-    /// The exchange goes on.
-    Continue,
+pub enum Verdict {
     /// This is the answer.
-    Respond(Box<Response>),
+    Respond(Response),
     /// It failed.
     Fail(Error),
+}
+
+impl Answer {
+    /// The exchange goes on.
+    pub const CONTINUE: Self = Self(None);
+
+    /// What was decided, if anything was.
+    #[inline]
+    pub(crate) fn verdict(self) -> Option<Box<Verdict>> {
+        self.0
+    }
 }
 
 impl From<()> for Answer {
     #[inline]
     fn from((): ()) -> Self {
-        Self::Continue
+        Self::CONTINUE
     }
 }
 
@@ -108,8 +123,8 @@ impl From<Result<()>> for Answer {
     #[inline]
     fn from(result: Result<()>) -> Self {
         match result {
-            Ok(()) => Self::Continue,
-            Err(error) => Self::Fail(error),
+            Ok(()) => Self::CONTINUE,
+            Err(error) => Verdict::Fail(error).into(),
         }
     }
 }
@@ -118,9 +133,9 @@ impl From<Result<Flow>> for Answer {
     #[inline]
     fn from(result: Result<Flow>) -> Self {
         match result {
-            Ok(Flow::Continue) => Self::Continue,
-            Ok(Flow::Respond(response)) => Self::Respond(Box::new(response)),
-            Err(error) => Self::Fail(error),
+            Ok(Flow::Continue) => Self::CONTINUE,
+            Ok(Flow::Respond(response)) => Verdict::Respond(response).into(),
+            Err(error) => Verdict::Fail(error).into(),
         }
     }
 }
@@ -128,6 +143,13 @@ impl From<Result<Flow>> for Answer {
 impl From<Option<Response>> for Answer {
     #[inline]
     fn from(response: Option<Response>) -> Self {
-        response.map_or(Self::Continue, |response| Self::Respond(Box::new(response)))
+        response.map_or(Self::CONTINUE, |response| Verdict::Respond(response).into())
+    }
+}
+
+impl From<Verdict> for Answer {
+    #[cold]
+    fn from(verdict: Verdict) -> Self {
+        Self(Some(Box::new(verdict)))
     }
 }

@@ -122,17 +122,15 @@ impl Wakers {
     /// The waker of the exchange whose key has this index.
     #[inline]
     pub fn of(&mut self, index: usize) -> &Waker {
-        if index >= self.wakers.len() {
-            self.make(index);
-        }
-        &self.wakers[index]
+        if index < self.wakers.len() { &self.wakers[index] } else { self.make(index) }
     }
 
     #[cold]
-    fn make(&mut self, last: usize) {
+    fn make(&mut self, last: usize) -> &Waker {
         let made = self.wakers.len()..=last;
         self.wakers
             .extend(made.map(|index| Wakeful::waker(Target::Wakee(Wakee::Exchange(index)), &self.bell)));
+        &self.wakers[last]
     }
 }
 

@@ -3,7 +3,7 @@
 use super::slots::{Role, Slot, Upstream};
 use super::{Life, Shard};
 use crate::conn::Connection;
-use crate::exchange::{Connected, Goal, Outcome, Provenance, Source};
+use crate::exchange::{Goal, Outcome, Provenance, Source};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::upstream::EndpointId;
@@ -26,7 +26,7 @@ impl<I: Io> Shard<I> {
         let Some(endpoint) = endpoint else {
             return self.fail_exchange(key, Outcome::NoEndpoint);
         };
-        exchange.on_selected(endpoint, &self.upstreams.endpoint(endpoint).text);
+        exchange.on_selected(Some(endpoint), &self.upstreams.endpoint(endpoint).text);
         let is_raw = exchange.is_raw();
         let idle = match source {
             Source::Any => self.check_out(endpoint),
@@ -108,9 +108,7 @@ impl<I: Io> Shard<I> {
         if let Some(running) = self.exchanges.get_mut(key) {
             running.upstream = Some(conn);
         }
-        let text = Rc::clone(&self.upstreams.endpoint(endpoint).text);
-        let connected = Connected { text: &text, provenance };
-        self.feed(key, |exchange, env| exchange.on_connected(connected, env));
+        self.feed(key, |exchange, env| exchange.on_connected(provenance, env));
         self.relay_exchange(key);
         // Both, even if nothing moved: what the client's side waits for, and until when, is another thing now.
         self.touch_both(key);

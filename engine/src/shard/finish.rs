@@ -54,11 +54,14 @@ impl<I: Io> Shard<I> {
         if let Some(timer) = running.hook_timer {
             self.wheel.cancel(timer);
         }
+        // What users' contexts do when they are dropped is code of theirs.
+        self.feeding = Some(key);
         if let Some(spare) = running.exchange.dismantle()
             && self.spares.len() < SPARES_MAX
         {
             self.spares.push(spare);
         }
+        self.feeding = None;
         // Where it is: it is too large to be moved out first.
         self.exchanges.discard(key);
         self.counters.exchanges_active.set(self.exchanges.len() as u64);

@@ -4,7 +4,7 @@ use super::slots::{Role, Running, Slot, Stage};
 use super::{Life, Shard};
 use crate::client::{Asked, Call};
 use crate::conn::Connection;
-use crate::exchange::{Connected, Downstream, Exchange, Id, Outcome, Provenance, Side};
+use crate::exchange::{Downstream, Exchange, Id, Outcome, Provenance, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::phase::{App, Session};
@@ -48,13 +48,12 @@ impl<I: Io> Shard<I> {
         let (port, handle) = port::pair(speech);
         let conn = self.conns.insert(Slot::new(Connection::raw(self.pool.clone(), self.now), Role::Closed));
         running.upstream = Some(conn);
+        running.exchange.on_selected(None, &self.app_text);
         let client =
             running.exchange.session().map_or_else(|| Rc::clone(&self.within), Session::client_facts);
         let task = self.rt.spawn(app.serve(handle, &client));
         self.plug(conn, key, Side::Upstream, port, Some(task));
-        let text: Rc<str> = Rc::clone(&self.app_text);
-        let connected = Connected { text: &text, provenance: Provenance::Fresh };
-        self.feed(key, |exchange, env| exchange.on_connected(connected, env));
+        self.feed(key, |exchange, env| exchange.on_connected(Provenance::Fresh, env));
         self.relay_exchange(key);
         self.touch_both(key);
     }

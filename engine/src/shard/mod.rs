@@ -248,7 +248,8 @@ impl<I: Io> Shard<I> {
     }
 
     /// Lets the exchange `key` look at its surroundings and note what it wants done.
-    #[inline]
+    // Else a part, which is large, would be moved into the closure and out of it.
+    #[inline(always)]
     fn feed(&mut self, key: ExchangeKey, feed: impl FnOnce(&mut crate::exchange::Exchange, &mut Env<'_>)) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         self.feeding = Some(key);

@@ -179,8 +179,13 @@ impl RequestHead {
         self.fields.copy_from(fields);
         self.method_span = *method_span;
         self.framing = *framing;
-        self.new_target.clone_from(new_target);
-        self.upgrade.clone_from(upgrade);
+        // Nearly always there is neither, nor was.
+        if self.new_target.is_some() || new_target.is_some() {
+            self.new_target.clone_from(new_target);
+        }
+        if self.upgrade.is_some() || upgrade.is_some() {
+            self.upgrade.clone_from(upgrade);
+        }
     }
 
     /// Lets go of what it holds, but not of the memory for the next [`RequestHead::copy_from`].
