@@ -5,12 +5,13 @@
 //! neighbours took. Instructions are counted by callgrind within [`counted_batch`], after warming up, so that neither
 //! the start of the program nor what a case prepares is counted.
 //!
-//! What is measured: [`heads`], [`timers`], [`pools`], and whole exchanges in [`exchange`], on the sockets of
-//! [`wire`]. Parsing heads is measured beside the parser, in `proto/benches/head.rs`. `docs/performance.md` has the
+//! What is measured: [`heads`], [`timers`], [`pools`], and whole exchanges in [`exchange`] and [`hooks`], on the sockets
+//! of [`wire`]. Parsing heads is measured beside the parser, in `proto/benches/head.rs`. `docs/performance.md` has the
 //! numbers.
 
 mod exchange;
 mod heads;
+mod hooks;
 mod pools;
 mod timers;
 #[path = "../../../proto/tests/vectors/heads.rs"]
@@ -41,7 +42,10 @@ trait Work: std::fmt::Debug {
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [heads::cases(), timers::cases(), pools::cases(), exchange::cases()].into_iter().flatten().collect()
+    [heads::cases(), timers::cases(), pools::cases(), exchange::cases(), hooks::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What one operation of a case takes.
