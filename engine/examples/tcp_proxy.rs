@@ -13,14 +13,25 @@ struct Relay {
     origin: SocketAddr,
 }
 
+/// Says how much went each way, however the connection ends: one that breaks ends its app where that waits.
+struct Log<'a> {
+    stream: &'a Stream,
+    client: &'a Downstream,
+}
+
+impl Drop for Log<'_> {
+    fn drop(&mut self) {
+        let Downstream { address, port, .. } = self.client;
+        let Traffic { received, sent } = self.stream.traffic();
+        println!("{address}:{port}: {received} bytes there, {sent} back");
+    }
+}
+
 impl StreamApp for Relay {
     async fn serve(&self, stream: Stream, client: &Downstream) -> Result<()> {
-        let begun = rt::now();
+        let _log = Log { stream: &stream, client };
         let origin = Connector::new(Peer::address(self.origin)).connect().await?;
-        let (to_origin, to_client) = relay(&stream, &origin).await?;
-        let Downstream { address, port, .. } = client;
-        println!("{address}:{port}: {to_origin} bytes there, {to_client} back, {:?}", rt::now() - begun);
-        Ok(())
+        relay(&stream, &origin).await.map(drop)
     }
 }
 

@@ -43,7 +43,7 @@ pub mod prelude {
         StartError, Stop,
     };
     pub use crate::phase::{
-        Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
+        Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session, Traffic,
     };
     pub use crate::published::{Published, Reader};
     pub use crate::rt;

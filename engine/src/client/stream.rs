@@ -2,10 +2,11 @@
 
 use super::{Asked, begin, ended};
 use crate::error::Result;
-use crate::phase::Peer;
+use crate::phase::{Peer, Traffic};
 use crate::port::Handle;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::Part;
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -39,11 +40,12 @@ impl Connector {
 #[derive(Clone)]
 pub struct Stream {
     handle: Rc<Handle>,
+    traffic: Rc<Cell<Traffic>>,
 }
 
 impl Stream {
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle: Rc::new(handle) }
+        Self { handle: Rc::new(handle), traffic: Rc::default() }
     }
 
     /// A stream to `peer`; see [`Connector`].
@@ -61,7 +63,10 @@ impl Stream {
     pub async fn read(&self) -> Result<Option<Chunk>> {
         loop {
             match self.handle.part().await {
-                Some(Part::Data(chunk)) => return Ok(Some(chunk)),
+                Some(Part::Data(chunk)) => {
+                    self.count(chunk.len(), 0);
+                    return Ok(Some(chunk));
+                }
                 Some(Part::End) => return Ok(None),
                 Some(Part::Reset(_)) => return Err(ended(&self.handle)),
                 Some(_) => {}
@@ -88,7 +93,21 @@ impl Stream {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.handle.send(Part::Data(chunk)).await.map_err(|_| ended(&self.handle))
+        let bytes = chunk.len();
+        self.handle.send(Part::Data(chunk)).await.map_err(|_| ended(&self.handle))?;
+        self.count(0, bytes);
+        Ok(())
+    }
+
+    /// Bytes that were read and written until now, by all clones.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.get()
+    }
+
+    fn count(&self, received: usize, sent: usize) {
+        let before = self.traffic.get();
+        let (received, sent) = (before.received + received as u64, before.sent + sent as u64);
+        self.traffic.set(Traffic { received, sent });
     }
 
     /// Says that nothing more is written. Reading goes on.
@@ -108,7 +127,7 @@ impl Stream {
 /// Relays between two streams until both have finished, and says how many bytes went from `a` to `b` and back.
 ///
 /// # Errors
-/// When one of them breaks; then the other is to be dropped.
+/// When one of them breaks; then the other is to be dropped. [`Stream::traffic`] has the bytes that moved until then.
 pub async fn relay(a: &Stream, b: &Stream) -> Result<(u64, u64)> {
     let there = one_way(a, b);
     let back = one_way(b, a);

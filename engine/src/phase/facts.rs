@@ -90,11 +90,11 @@ impl Times {
     }
 }
 
-/// Bytes of content that moved.
-#[derive(Clone, Copy, Debug, Default)]
+/// Bytes that moved: content of an exchange, or all of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Content of the request.
+    /// Content of the request, or what was read of a stream.
     pub received: u64,
-    /// Content of the response that was queued for the client.
+    /// Content of the response that was queued for the client, or what was written to a stream.
     pub sent: u64,
 }

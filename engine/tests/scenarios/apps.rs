@@ -3,12 +3,13 @@
 use ringway_engine::app::{HttpApp, Incoming, Responder, StreamApp};
 use ringway_engine::client::{Connector, Request, Stream, relay};
 use ringway_engine::error::{Context, Error, Result};
-use ringway_engine::phase::{Downstream, Flow, Peer, Proxy, Response, Session};
+use ringway_engine::phase::{Downstream, Flow, Peer, Proxy, Response, Session, Traffic};
 use ringway_engine::rt;
 use ringway_engine::service::{Service, StreamService};
 use ringway_engine::settings::{Address, TcpListener};
 use ringway_testing::{World, scenario, simulated};
 use std::net::SocketAddr;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 /// Does what the path asks for.
@@ -176,12 +177,15 @@ fn a_hook_whose_service_is_down_says_so() {
 /// Relays to an origin by hand.
 struct ByHand {
     origin: SocketAddr,
+    told: Sender<[Traffic; 3]>,
 }
 
 impl StreamApp for ByHand {
     async fn serve(&self, stream: Stream, _: &Downstream) -> Result<()> {
         let origin = Connector::new(Peer::address(self.origin)).connect().await?;
-        relay(&stream, &origin).await?;
+        let (there, back) = relay(&stream, &origin).await?;
+        // A shard may outlive the script.
+        _ = self.told.send([stream.traffic(), origin.traffic(), Traffic { received: there, sent: back }]);
         Ok(())
     }
 }
@@ -192,10 +196,19 @@ fn a_stream_app_relays_bytes_by_hand() {
         let address: Address = Address::Tcp(([192, 0, 2, 1], 5432).into());
         w.settings(|s| s.tcp.push(TcpListener { address: address.clone(), mode: None, cluster: None }));
         let origin: SocketAddr = w.origin().address().parse().unwrap();
-        w.streams(vec![Some(StreamService::app(move || ByHand { origin }))]);
+        let (told, tells) = channel();
+        w.streams(vec![Some(StreamService::app(move || ByHand { origin, told: told.clone() }))]);
         w.origin().on("GET /").reply("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         let c = w.client_of(&address);
         c.get("/").expect_status(200).expect_body("ok");
         c.get("/").expect_status(200).expect_body("ok");
+        c.finish();
+        w.settle();
+        w.origin().finish_on(0);
+        w.settle();
+        let [client, other, relayed] = tells.try_recv().expect("both sides have finished");
+        assert_eq!(client, relayed);
+        assert_eq!((other.received, other.sent), (relayed.sent, relayed.received));
+        assert!(relayed.received > 0 && relayed.sent > 0, "{relayed:?}");
     });
 }
