@@ -15,11 +15,39 @@ pub struct Services {
     streams: Arc<Vec<Option<StreamService>>>,
 }
 
-/// Who serves the connections of a TCP listener.
+/// Who serves the connections of a TCP listener: see [`StreamApp`].
 #[derive(Clone)]
 pub struct StreamService(Arc<dyn Fn() -> App + Send + Sync>);
 
 /// Who takes part in the exchanges of a listener: a proxy, with filters in front of it and behind it.
+///
+/// ```
+/// use ringway_engine::prelude::*;
+///
+/// struct Hello;
+///
+/// impl HttpApp for Hello {
+///     async fn serve(&self, _: Incoming, responder: Responder) -> Result<()> {
+///         responder.send(Response::new(200).body("hello\n")).await
+///     }
+/// }
+///
+/// /// Has browsers believe the content's type.
+/// struct NoSniff;
+///
+/// impl Filter for NoSniff {
+///     type Ctx = ();
+///
+///     fn new_ctx(&self) {}
+///
+///     async fn response_filter(&self, _: &mut Session, response: &mut ResponseHead, _: &mut ()) -> Result<()> {
+///         Ok(response.fields.set("x-content-type-options", "nosniff")?)
+///     }
+/// }
+///
+/// let service = Service::app(|| Hello).in_front(|| NoSniff);
+/// # let _ = service;
+/// ```
 #[derive(Clone, Default)]
 pub struct Service {
     /// In the order in which a request meets them.

@@ -26,7 +26,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The access log.
     pub access_log: AccessLog,
-    /// How long running exchanges may take after a graceful stop was asked for.
+    /// How long running exchanges may take after a graceful stop was asked for. Zero by default: the builder, and
+    /// [`Settings::reverse_proxy`], say 30 s.
     pub drain_timeout: Duration,
     /// Path of the control socket; `None` means there is none.
     pub control: Option<PathBuf>,
@@ -74,7 +75,7 @@ pub struct Cluster {
     pub timeouts: UpstreamTimeouts,
     /// What happens to connections between requests.
     pub keepalive: KeepAlive,
-    /// How many further attempts an exchange may have after the first.
+    /// How many further attempts an exchange may have after the first. Default 2.
     pub retries_max: u32,
     /// How its sockets are made.
     pub socket: SocketOptions,
@@ -92,11 +93,11 @@ pub struct Endpoint {
 /// How long an exchange waits for its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpstreamTimeouts {
-    /// Establishing a connection.
+    /// Establishing a connection. Default 2 s.
     pub connect: Duration,
-    /// From the end of our request to the first byte of the answer.
+    /// From the end of our request to the first byte of the answer. Default 30 s.
     pub first_byte: Duration,
-    /// Between two receives of a response, its head included.
+    /// Between two receives of a response, its head included. Default 60 s.
     pub between_bytes: Duration,
 }
 
@@ -132,9 +133,9 @@ pub struct TcpKeepAlive {
 /// What happens to upstream connections between requests. The bounds hold per shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
-    /// Idle connections kept for each endpoint; 0 closes every connection after its request.
+    /// Idle connections kept for each endpoint; 0 closes every connection after its request. Default 128.
     pub idle_max: usize,
-    /// How long a connection may stay idle.
+    /// How long a connection may stay idle. Default 60 s.
     pub idle_timeout: Duration,
 }
 
@@ -215,40 +216,41 @@ pub enum RouteAction {
 /// Bounds on what peers may make us hold or wait for. Every default is safe against known attacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// From the first byte of a request head (or the connection's start) to its last.
+    /// From the first byte of a request head (or the connection's start) to its last. Default 10 s.
     pub header_timeout: Duration,
-    /// Bytes of one head, start line included.
+    /// Bytes of one head, start line included; more is 431. Default 64 KiB.
     pub request_head_bytes: usize,
-    /// Bytes of a response head.
+    /// Bytes of a response head; more is 502. Default 64 KiB.
     pub response_head_bytes: usize,
-    /// Fields in one head.
+    /// Fields in one head. Default 128.
     pub fields_max: usize,
-    /// Bytes of the request target; more is 414.
+    /// Bytes of the request target; more is 414. Default 16 KiB.
     pub target_bytes: usize,
-    /// Between two receives of a request body.
+    /// Between two receives of a request body. Default 60 s.
     pub body_idle: Duration,
-    /// Bytes of a request body; more is 413. `None` means no bound.
+    /// Bytes of a request body; more is 413. `None`, the default, means no bound.
     pub request_body_bytes: Option<u64>,
-    /// A connection without a request.
+    /// A connection without a request. Default 75 s.
     pub keepalive_idle: Duration,
-    /// Requests on one client connection, after which it is closed.
+    /// Requests on one client connection, after which it is closed. Default 1,000,000.
     pub keepalive_requests: u64,
-    /// A send that makes no progress.
+    /// A send that makes no progress, on either side. Default 60 s.
     pub write_idle: Duration,
-    /// A tunnel in which no byte moves.
+    /// A tunnel in which no byte moves. Default 1 h.
     pub tunnel_idle: Duration,
     /// How long a connection that we end, or the rest of a request that was answered early, is still read, so that the
-    /// client sees the answer.
+    /// client sees the answer. Default 5 s.
     pub linger: Duration,
-    /// From the first byte of the request to the last of the response; `None` means no bound.
+    /// From the first byte of the request to the last of the response; `None`, the default, means no bound.
     pub request_timeout: Option<Duration>,
-    /// Client connections of the whole process.
+    /// Client connections of the whole process. Default 100,000.
     pub connections: usize,
-    /// Request body bytes kept so that a request may be sent again on another connection.
+    /// Request body bytes kept so that a request may be sent again on another connection. Default 64 KiB.
     pub replay_bytes: usize,
     /// How long we wait for the origin's answer to `Expect: 100-continue` before we answer 100 ourselves.
+    /// Default 1 s.
     pub expect_timeout: Duration,
-    /// How long one hook of an exchange may wait; then the exchange fails with `hook_timeout`.
+    /// How long one hook of an exchange may wait; then the exchange fails with `hook_timeout`. Default 30 s.
     pub hook_timeout: Duration,
 }
 

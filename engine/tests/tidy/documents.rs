@@ -1,7 +1,7 @@
 //! What can be checked of text: titles, promises, names of things that have to exist, and tables that repeat the
 //! code.
 
-use crate::source::{files, read, root};
+use crate::source::{files, read, root, sources};
 use ringway_engine::error::{Fault, Outcome};
 use ringway_proto::rules::Rule;
 use std::fmt::Write;
@@ -89,6 +89,24 @@ fn what_documents_point_at_exists() {
         }
     }
     assert!(wrong.is_empty(), "not there:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn pages_of_the_guide_are_in_its_index_and_are_compiled() {
+    let index = read("docs/guide/index.md");
+    let code: String = sources().into_iter().map(|source| source.path).map(|path| read(&path)).collect();
+    let pages = documents().into_iter().filter(|path| path.starts_with("docs/guide/"));
+    let mut wrong = Vec::new();
+    for page in pages {
+        let name = page.trim_start_matches("docs/guide/");
+        if name != "index.md" && !index.contains(&format!("]({name})")) {
+            wrong.push(format!("{name} is not in the index"));
+        }
+        if read(&page).contains("```rust") && !code.contains(&format!("docs/guide/{name}\")]")) {
+            wrong.push(format!("nobody includes {name} as documentation, so nobody compiles it"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// The targets of `[text](target)`.
