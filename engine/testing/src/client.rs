@@ -164,6 +164,28 @@ impl Client {
         self
     }
 
+    /// Whether the head of another response has come.
+    pub fn has_response(&self) -> bool {
+        self.with(|client| client.reader.messages.len() > client.seen && !client.is_in_head())
+    }
+
+    /// The status of the next response, where it may be one or another; its content is waited for.
+    #[track_caller]
+    pub fn any_status(&self) -> u16 {
+        let index = self.index;
+        self.state.borrow_mut().wait(|state| {
+            let client = &state.clients[index];
+            client.reader.messages.len() > client.seen && !client.is_in_head() || client.is_over()
+        });
+        let status = self.with(|client| {
+            assert!(client.reader.messages.len() > client.seen, "no response: {}", client.describe());
+            client.seen += 1;
+            client.message().status()
+        });
+        self.wait_for_message();
+        status
+    }
+
     /// This field is there once, with this value.
     #[track_caller]
     pub fn expect_header(&self, name: &str, value: &str) -> &Self {

@@ -273,6 +273,12 @@ impl World {
         self
     }
 
+    /// Hooks of this world panic on purpose.
+    pub fn bear_panics(&self) -> &Self {
+        self.state.borrow_mut().stage.bear_panics();
+        self
+    }
+
     /// Clients that have seen the end of their connection close it, too.
     pub fn close_ended_clients(&self) -> &Self {
         let mut state = self.state.borrow_mut();

@@ -155,6 +155,10 @@ impl Stage for Simulated {
         self.step(end)
     }
 
+    fn bear_panics(&mut self) {
+        self.simulation.catch_panics();
+    }
+
     fn counters(&self) -> Snapshot {
         let mut sum = Snapshot::default();
         sum.add(self.simulation.counters(0));

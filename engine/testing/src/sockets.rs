@@ -34,6 +34,7 @@ pub(crate) struct Sockets {
     notices: VecDeque<Notice>,
     /// How long scripts let time pass, all in all.
     slept: Duration,
+    bears_panics: bool,
 }
 
 /// Where an origin listens.
@@ -59,7 +60,7 @@ impl Sockets {
     pub(crate) fn new(driver: Driver) -> Self {
         let (origins, sockets, alarms, notices) = Default::default();
         let (clock, slept) = (Clock::real(), Duration::ZERO);
-        Self { driver, clock, proxy: None, origins, sockets, alarms, notices, slept }
+        Self { driver, clock, proxy: None, origins, sockets, alarms, notices, slept, bears_panics: false }
     }
 
     fn proxy(&self) -> &Proxy {
@@ -271,6 +272,10 @@ impl Stage for Sockets {
         Step::Quiet
     }
 
+    fn bear_panics(&mut self) {
+        self.bears_panics = true;
+    }
+
     fn counters(&self) -> Snapshot {
         self.proxy().counters()
     }
@@ -285,7 +290,8 @@ impl Stage for Sockets {
     }
 
     fn leaks(&mut self) -> Vec<String> {
-        self.proxy.as_mut().expect("it was started").end()
+        let bears_panics = self.bears_panics;
+        self.proxy.as_mut().expect("it was started").end(bears_panics)
     }
 
     fn simulated(&mut self) -> Option<&mut Simulated> {

@@ -94,6 +94,9 @@ pub(crate) trait Stage {
     /// of the proxy that run meanwhile count only where waiting costs nothing.
     fn rest(&mut self, end: Instant) -> Step;
 
+    /// Panics of the proxy are caught as always, and are no failure from now on.
+    fn bear_panics(&mut self);
+
     /// What the proxy has counted.
     fn counters(&self) -> Snapshot;
 
