@@ -39,7 +39,7 @@ impl Proxy for Failover {
 
     async fn error_while_proxy(&self, session: &mut Session, error: &mut Error, (): &mut ()) {
         // It may have been carried out: only what does no harm twice is sent again.
-        let is_idempotent = session.request().method.is_idempotent();
+        let is_idempotent = session.request().method().is_idempotent();
         error.set_retry(is_idempotent && self.has_another(session));
     }
 

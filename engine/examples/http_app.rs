@@ -15,7 +15,7 @@ struct App;
 impl HttpApp for App {
     async fn serve(&self, request: Incoming, responder: Responder) -> Result<()> {
         let head = request.head();
-        match (head.method, head.path()) {
+        match (head.method(), head.path()) {
             (Method::Get | Method::Head, b"/") => responder.send(Response::new(200).body("hello\n")).await,
             (Method::Get, b"/count") => count(responder).await,
             (Method::Post, b"/words") => words(request, responder).await,

@@ -135,10 +135,11 @@ impl<V, T> Slab<V, T> {
     pub fn discard(&mut self, key: Key<T>) {
         let Some(place) = self.places.get_mut(key.index()) else { return };
         if place.generation == key.generation && place.value.is_some() {
-            place.value = None;
             place.generation = place.generation.wrapping_add(1);
             self.free.push(key.index);
             self.len -= 1;
+            // Last, since it may panic; the place is empty then all the same.
+            place.value = None;
         }
     }
 

@@ -27,6 +27,8 @@ pub const OFFLOAD_THREADS: usize = 4;
 pub const OFFLOAD_QUEUE: usize = 256;
 /// How long a hook or a task waits for the machine's resolver.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Panics of users' code that one turn bears, each in what is done about the one before; then the shard has failed.
+pub const PANICS_PER_TURN: usize = 64;
 /// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
 /// More would fall out of the cache before it is sent.
 pub const UNSETTLED_BYTES_MAX: usize = 32 * 1024;

@@ -124,7 +124,7 @@ pub struct Asked {
 impl Asked {
     /// What of `request` matters.
     pub fn of(request: &RequestHead) -> Self {
-        Self::new(request.method, &request.fields)
+        Self::new(request.method(), &request.fields)
     }
 
     /// What matters of a request with this method and these fields.

@@ -349,6 +349,16 @@ impl Connection {
         }
     }
 
+    /// Whether a request can be sent: the peer is there, and has said nothing that could be taken for the answer.
+    #[inline]
+    pub fn takes_request(&self) -> bool {
+        match &self.codec {
+            Codec::H1(codec) => self.input == Input::Open && codec.is_idle(),
+            Codec::Port(_) => true,
+            Codec::Raw(_) => false,
+        }
+    }
+
     /// Whether no further exchange may use the connection.
     #[inline]
     pub fn must_close(&self) -> bool {

@@ -55,8 +55,9 @@ enum Retry {
 }
 
 impl Error {
-    /// What the table calls `outcome`.
+    /// What the table calls `outcome`. One that is nobody's fault is no failure, and taken for that of a hook.
     pub fn new(outcome: Outcome) -> Self {
+        let outcome = if outcome.fault() == Fault::None { Outcome::HookFailed } else { outcome };
         let (context, cause) = (Vec::new(), None);
         Self(Box::new(Told { outcome, status: None, fault: None, retry: Retry::Unsaid, context, cause }))
     }
@@ -251,6 +252,7 @@ mod tests {
         assert_eq!(told(Error::refused(503)), (Outcome::HookFailed, Fault::Local, 503));
         assert_eq!(told(Error::refused(200)), (Outcome::HookFailed, Fault::Local, 500));
         assert_eq!(told(Error::failed("x").into_upstream()), (Outcome::HookFailed, Fault::Upstream, 502));
+        assert_eq!(told(Error::new(Outcome::Complete)), (Outcome::HookFailed, Fault::Local, 500));
         assert_eq!(told(Error::failed("x").with_status(99)), (Outcome::HookFailed, Fault::Local, 500));
         assert_eq!(told(None::<()>.or_refuse(404).unwrap_err()).2, 404);
     }

@@ -57,9 +57,8 @@ impl Exchange {
         if let Err(mistake) = self.aim_at(peer) {
             return self.fail_with(Error::new(Outcome::PeerInvalid).context(mistake), env);
         }
-        // What a hook changed in the request, or in what was sent before, is to be seen in the next attempt.
-        let is_due = self.session_mut().attempts == 0 || self.asked.has(Phase::UpstreamRequest);
-        if is_due && let Err(refusal) = self.prepare_upstream_request() {
+        // Anew for each attempt: a hook may have changed the request since the last one.
+        if let Err(refusal) = self.prepare_upstream_request() {
             return self.refuse(refusal, env);
         }
         self.attempt(self.source, env);
@@ -150,8 +149,10 @@ impl Exchange {
         self.complete_host();
         if matches!(self.goal, Goal::App(_)) {
             self.hand_to_app(env);
-        } else if let Some(head) = self.upstream_request_mut() {
-            env.outlets.forward(head);
+        } else if self.upstream_request_mut().is_some_and(|head| !env.outlets.forward(head)) {
+            // Nothing was sent: every request may go elsewhere.
+            let may_retry = self.has_attempts_left();
+            return self.fail_attempt(Outcome::UpstreamClosed, may_retry, env);
         }
         self.send_again(env);
         if !self.may_be_sent_again() && !self.asked.has(Phase::Retry) {
@@ -165,7 +166,8 @@ impl Exchange {
         let Some(visit) = &mut self.visit else { return };
         if let Some(head) = &mut visit.session.request {
             head.retain(env.pool);
-            env.outlets.forward(head);
+            // An app's port was made for this request.
+            _ = env.outlets.forward(head);
         }
         self.answer_expectation(env);
     }
@@ -198,20 +200,24 @@ impl Exchange {
     }
 
     pub(super) fn after_connect_failed(&mut self, env: &mut Env<'_>) {
-        let State::Failing { outcome, may_retry } = self.state else { return };
-        let may_retry = self.said_retry().unwrap_or(may_retry);
+        let State::Failing { may_retry, .. } = self.state else { return };
+        let (outcome, may_retry) = self.heard(may_retry);
         self.try_or_answer(outcome, may_retry, self.source, env);
     }
 
-    /// The connection failed before an answer began. A pooled one that dies before the first response byte most likely
-    /// idled out at the origin, so a request that is safe to repeat is tried again (RFC 9110 section 9.2.2).
-    pub(super) fn fail_attempt(&mut self, outcome: Outcome, is_unanswered: bool, env: &mut Env<'_>) {
-        env.actions.push_back(Action::Abandon);
-        self.note_error(outcome);
+    /// A pooled connection that dies before the first response byte most likely idled out at the origin, so a request
+    /// that is safe to repeat is tried again (RFC 9110 section 9.2.2).
+    pub(super) fn fail_unanswered(&mut self, env: &mut Env<'_>) {
         // An address has no elsewhere, but another connection.
         let is_first = matches!(self.goal, Goal::Place(_)) && self.session_mut().attempts == 1;
-        let has_attempts_left = is_first || self.has_attempts_left();
-        let may_retry = is_unanswered && self.may_be_sent_again() && has_attempts_left;
+        let may_retry = self.may_be_sent_again() && (is_first || self.has_attempts_left());
+        self.fail_attempt(Outcome::UpstreamClosed, may_retry, env);
+    }
+
+    /// The connection failed before an answer began. Hooks say whether another attempt is made, else `may_retry`.
+    pub(super) fn fail_attempt(&mut self, outcome: Outcome, may_retry: bool, env: &mut Env<'_>) {
+        env.actions.push_back(Action::Abandon);
+        self.note_error(outcome);
         if self.asked.has(Phase::Retry) {
             self.state = State::Failing { outcome, may_retry };
             return self.enter(Phase::Retry, env);
@@ -220,15 +226,20 @@ impl Exchange {
     }
 
     pub(super) fn after_retry(&mut self, env: &mut Env<'_>) {
-        let State::Failing { outcome, may_retry } = self.state else { return };
-        let may_retry = self.said_retry().unwrap_or(may_retry);
+        let State::Failing { may_retry, .. } = self.state else { return };
+        let (outcome, may_retry) = self.heard(may_retry);
         self.try_or_answer(outcome, may_retry, Source::Dial, env);
     }
 
-    /// What a hook said about another attempt, as far as it can be had.
-    fn said_retry(&mut self) -> Option<bool> {
-        let said = self.visit.as_ref()?.error.as_ref()?.retry()?;
-        Some(said && self.session_mut().attempts < ATTEMPTS_MAX)
+    /// What hooks made of a failure: what it is called, and whether another attempt follows, as far as it can be had.
+    fn heard(&self, may_retry: bool) -> (Outcome, bool) {
+        let Some(visit) = &self.visit else { return (Outcome::Internal, false) };
+        let Some(error) = &visit.error else { return (Outcome::Internal, false) };
+        let may_retry = match error.retry() {
+            Some(said) => said && visit.session.attempts < ATTEMPTS_MAX,
+            None => may_retry,
+        };
+        (error.outcome(), may_retry)
     }
 
     fn try_or_answer(&mut self, outcome: Outcome, may_retry: bool, source: Source, env: &mut Env<'_>) {
@@ -246,11 +257,11 @@ impl Exchange {
 
     /// Whether another attempt may follow this one without anybody's word. If not, nothing is kept for it.
     fn may_be_sent_again(&mut self) -> bool {
-        let is_repeatable = |head: &mut RequestHead| head.method.is_idempotent() && head.upgrade.is_none();
+        let is_repeatable = |head: &mut RequestHead| head.method().is_idempotent() && head.upgrade.is_none();
         self.is_reused && self.upstream_request_mut().is_some_and(is_repeatable)
     }
 
     fn has_attempts_left(&mut self) -> bool {
-        self.session_mut().attempts <= self.retries_max.min(ATTEMPTS_MAX)
+        self.session_mut().attempts <= self.retries_max.min(ATTEMPTS_MAX - 1)
     }
 }

@@ -1,5 +1,6 @@
 //! How a phase is visited: one member of the chain after the other, each of which may wait.
 
+use super::replay::Replay;
 use super::state::State;
 use super::{Env, Exchange, Fault, Outcome};
 use crate::error::Error;
@@ -54,7 +55,7 @@ impl Exchange {
     }
 
     /// Visits the members of the chain that are left, one after the other.
-    fn visit(&mut self, phase: Phase, mut left: Left, env: &mut Env<'_>) {
+    pub(super) fn visit(&mut self, phase: Phase, mut left: Left, env: &mut Env<'_>) {
         while let Some(place) = if phase.is_backward() { left.next_back() } else { left.next() } {
             let Some(link) = self.chain.get_mut(place).filter(|link| link.asked.has(phase)) else {
                 continue;
@@ -92,6 +93,7 @@ impl Exchange {
         };
         let (phase, left) = (parked.phase, parked.left.clone());
         self.parked = None;
+        self.resumed = env.now;
         match self.hear(phase, visit, answer) {
             Some(verdict) => self.obey(phase, *verdict, env),
             None => self.visit(phase, left, env),
@@ -168,6 +170,8 @@ impl Exchange {
         if let Some(visit) = &mut self.visit {
             visit.error = Some(error);
         }
+        // Another attempt would miss the content that the hook had.
+        self.replay = Replay::Lost;
         self.fail(outcome, env);
     }
 
@@ -190,13 +194,29 @@ impl Exchange {
 
     /// A hook took longer than it may: it is dropped where it waits.
     pub(super) fn on_hook_timeout(&mut self, env: &mut Env<'_>) {
-        let Some(Parked { phase, .. }) = self.parked else { return };
+        let Some(Parked { phase, left, .. }) = self.parked.clone() else { return };
         self.cancel_hook();
-        if self.is_over() {
-            log::warn!("{} of a hook took too long", phase.word());
-        } else {
-            self.fail_with(Error::new(Outcome::HookTimeout).context(phase.word()), env);
+        match phase {
+            // It failed before, and is over without anybody's word.
+            Phase::Finished | Phase::Failed => {
+                log::warn!("{}: {}", Outcome::HookTimeout, phase.word());
+                if phase == Phase::Finished {
+                    self.visit(phase, left, env);
+                } else {
+                    self.give_up_asking(env);
+                }
+            }
+            phase => {
+                // What says so is not shown to who did not answer.
+                self.is_bare |= phase == Phase::Response;
+                self.fail_with(Error::new(Outcome::HookTimeout).context(phase.word()), env);
+            }
         }
+    }
+
+    /// Whether hooks are asked what to say of a failure.
+    pub(super) fn is_asking(&self) -> bool {
+        self.parked.as_ref().is_some_and(|parked| parked.phase == Phase::Failed)
     }
 
     /// Since when a hook waits, if one does.
@@ -221,14 +241,16 @@ impl Exchange {
     }
 
     /// Takes the member whose hook panicked out of the chain, and back what it had.
-    pub(super) fn expel(&mut self) {
+    pub(super) fn expel(&mut self) -> bool {
         self.parked = None;
         if self.visit.is_none()
             && let Some((mut link, asked)) = self.chain.expel(self.ran)
         {
             self.visit = link.hooks.cancel();
             self.asked = asked;
+            return self.visit.is_some();
         }
+        false
     }
 
     /// It is over: the last phase. Whoever waits in it is waited for; [`Exchange::is_parked`] tells.

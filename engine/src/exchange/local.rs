@@ -1,6 +1,7 @@
 //! Answers of our own: error pages, redirects, fixed responses. Another source of the same parts.
 
 use super::request::Refusal;
+use super::response::is_final;
 use super::state::{Answering, Caller, Expect, State};
 use super::{Env, Exchange, Fault, Outcome, Part, Side};
 use crate::error::Error;
@@ -49,6 +50,13 @@ impl Exchange {
         }
     }
 
+    /// Hooks had their time to say what is to be said of a failure.
+    pub(super) fn give_up_asking(&mut self, env: &mut Env<'_>) {
+        if let State::Failing { outcome, .. } = self.state {
+            self.answer_plainly(outcome, env);
+        }
+    }
+
     /// Says to the client what went wrong, with a line of text.
     pub(super) fn answer_plainly(&mut self, outcome: Outcome, env: &mut Env<'_>) {
         let said = self.error().filter(|error| error.outcome() == outcome).map(Error::status);
@@ -81,7 +89,7 @@ impl Exchange {
     /// `Max-Forwards: 0`: the request was meant for us (RFC 9110 section 7.6.2). TRACE is never reflected, since
     /// that would show a script what its browser hides (section 9.3.8 lets us exclude fields; we exclude all).
     pub(super) fn answer_as_final_recipient(&mut self, env: &mut Env<'_>) {
-        let is_trace = self.request().is_some_and(|head| head.method == Method::Trace);
+        let is_trace = self.request().is_some_and(|head| head.method() == Method::Trace);
         if is_trace {
             return self.answer(Outcome::MethodRefused, env);
         }
@@ -111,6 +119,9 @@ impl Exchange {
     /// Phase `response_data` of an answer of our own: all of it is there, so its length is known before its head is
     /// sent.
     pub(super) fn filter_answer(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
+        if !is_final(head.status) {
+            return self.refuse_status(env);
+        }
         self.settle_response_use(&mut head);
         let State::Answering(Answering { body, .. }) = &mut self.state else { return };
         let body = std::mem::take(body);
@@ -140,7 +151,7 @@ impl Exchange {
         if rest == Rest::Unwelcome || visit.session.wants_close {
             env.outlets.set_last();
         }
-        let method = visit.session.request.as_ref().map(|head| head.method);
+        let method = visit.session.request.as_ref().map(|head| Method::from_token(head.received_method()));
         let is_head = method.or(self.refused.as_ref().map(|head| head.method)) == Some(Method::Head);
         let sends_body = !is_head && !head.status.is_bodiless();
         env.outlets.send(Side::Downstream, Part::Response(head));

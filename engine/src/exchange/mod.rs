@@ -29,7 +29,7 @@ pub use request::Refusal;
 use crate::error::Error;
 use crate::phase::chain::Chain;
 use crate::phase::intake::Intake;
-use crate::phase::{ContentUse, Phases, Session, Visit};
+use crate::phase::{ContentUse, Phase, Phases, Session, Visit};
 use crate::settings::UpstreamTimeouts;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
@@ -58,8 +58,10 @@ pub enum Side {
 pub trait Outlets {
     /// Encodes a part towards `side`.
     fn send(&mut self, side: Side, part: Part);
-    /// Encodes the head of the request towards the origin.
-    fn forward(&mut self, head: &RequestHead);
+    /// Encodes the head of the request towards the origin. False when its connection takes none any more: it ended, or
+    /// said something unasked, while hooks had their say.
+    #[must_use]
+    fn forward(&mut self, head: &RequestHead) -> bool;
     /// The client's connection closes after this exchange, which a head that is still to be sent says.
     fn set_last(&mut self);
 }
@@ -150,6 +152,8 @@ pub struct Exchange {
     begun: Instant,
     /// What hooks read of the content before it was relayed.
     intake: Option<Rc<Intake>>,
+    /// When a hook that waited went on: until then nobody else was late.
+    resumed: Instant,
     /// What was read of a request that is none.
     refused: Option<Box<RefusedRequest>>,
     rule: Option<Rule>,
@@ -239,6 +243,7 @@ impl Exchange {
         if timeout == Timeout::Hook {
             return self.on_hook_timeout(env);
         }
+        let is_asking = self.is_asking();
         self.cancel_hook();
         match timeout {
             Timeout::Hook => {}
@@ -248,6 +253,8 @@ impl Exchange {
             Timeout::UpstreamWrite => self.fail(Outcome::UpstreamWriteTimeout, env),
             Timeout::FirstByte => self.fail(Outcome::FirstByteTimeout, env),
             Timeout::BetweenBytes => self.fail(Outcome::BetweenBytesTimeout, env),
+            // Whoever is to say what is wrong has no time left, or would be asked again for ever.
+            Timeout::Request if is_asking => self.give_up_asking(env),
             Timeout::Request => self.fail(Outcome::RequestTimeout, env),
             Timeout::TunnelIdle => self.cut(Outcome::TunnelIdle, env),
             Timeout::Linger => {
@@ -275,8 +282,15 @@ impl Exchange {
     /// Its code panicked, a hook's most likely: 500 where no response has begun, else a cut. The hooks of whoever
     /// panicked are run no more.
     pub fn on_panicked(&mut self, env: &mut Env<'_>) {
-        self.expel();
-        if self.has_answered() || self.visit.is_none() || matches!(self.state, State::Finished(_)) {
+        let has_expelled = self.expel();
+        if self.is_over() {
+            // Only its last hook can have panicked; the others have theirs.
+            if has_expelled {
+                self.visit(Phase::Finished, self.ran..self.chain.places().end, env);
+            }
+            return;
+        }
+        if self.has_answered() || self.visit.is_none() {
             return self.cut(Outcome::Panicked, env);
         }
         env.actions.push_back(Action::Abandon);
@@ -357,6 +371,12 @@ impl Exchange {
     #[inline]
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// When a hook that waited last went on.
+    #[inline]
+    pub fn resumed(&self) -> Instant {
+        self.resumed
     }
 
     /// What was noted for log and metrics; not to be had while a hook waits.

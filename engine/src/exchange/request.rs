@@ -42,6 +42,7 @@ impl Exchange {
             ran: 0,
             begun: now,
             intake: None,
+            resumed: now,
             refused: None,
             rule: None,
             is_host_ours: false,
@@ -78,7 +79,7 @@ impl Exchange {
         if head_has_content && matches!(expect::check(&head), Ok(expect::Expectation::Continue)) {
             self.expect = Expect::Forwarded;
         }
-        let (method, passes) = (head.method, &head.fields);
+        let (method, passes) = (head.method(), &head.fields);
         let passes = self.snapshot.via.passes(passes);
         self.session_mut().request = Some(head);
         if head_has_content {
@@ -208,12 +209,15 @@ impl Exchange {
         }
         self.snapshot.via.append(&mut head.fields, head.version);
         set(&mut head.fields, Name::XRequestId, &session.facts.id)?;
-        self.request_use = match head.body() {
-            _ if !self.asked.has(Phase::RequestData) => ContentUse::Skip,
-            // There is nothing to change, and nothing is made of it.
-            Body::Empty => session.request_content.max(ContentUse::Observe),
-            _ => session.request_content,
-        };
+        // Settled once: what an earlier attempt has sent goes again as it is.
+        if session.attempts == 0 {
+            self.request_use = match head.body() {
+                _ if !self.asked.has(Phase::RequestData) => ContentUse::Skip,
+                // There is nothing to change, and nothing is made of it.
+                Body::Empty => session.request_content.max(ContentUse::Observe),
+                _ => session.request_content,
+            };
+        }
         if self.request_use == ContentUse::Rewrite {
             head.set_body(Body::Streamed);
         }
@@ -405,7 +409,7 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), Refusal> {
     }
     let host: Box<[u8]> = head.authority().into();
     set(&mut head.fields, Name::Host, &host)?;
-    let is_whole_server = head.method == Method::Options && head.target.path.len == 0;
+    let is_whole_server = head.method() == Method::Options && head.target.path.len == 0;
     let target: Box<[u8]> = match head.path_and_query() {
         _ if is_whole_server => b"*".as_slice().into(),
         query if query.first() == Some(&b'?') => [b"/", query].concat().into(),

@@ -32,6 +32,12 @@ impl Exchange {
         if self.caller == Caller::Within {
             return self.send_response(head, env);
         }
+        if self.upstream_request_mut().is_some_and(|request| request.method() == Method::Head)
+            && self.request().is_some_and(|request| request.received_method() != b"HEAD")
+        {
+            // A hook asked for the head alone: there is no content for the client, whatever is announced.
+            head.set_body(Body::Empty);
+        }
         if !matches!(self.goal, Goal::App(_)) {
             self.snapshot.via.append(&mut head.fields, head.version);
         }
@@ -70,9 +76,9 @@ impl Exchange {
             env.outlets.send(Side::Downstream, Part::Response(head));
             return self.begin_tunnel(env);
         }
-        if relay.is_switching || head.status.is_informational() {
+        if relay.is_switching || !is_final(head.status) {
             // What follows is framed otherwise than the new status would have it.
-            return self.fail_with(Error::failed("a hook changed the status to or from an interim one"), env);
+            return self.refuse_status(env);
         }
         relay.is_response_begun = true;
         self.settle_response_use(&mut head);
@@ -85,6 +91,12 @@ impl Exchange {
         env.outlets.send(Side::Downstream, Part::Response(head));
     }
 
+    /// A hook made something of a response that is none: an interim one, or one that nobody understands.
+    pub(super) fn refuse_status(&mut self, env: &mut Env<'_>) {
+        self.is_bare = true;
+        self.fail_with(Error::failed("a hook set a status that no final response has"), env);
+    }
+
     /// From now on it is settled what hooks do with the content, and the head says how long it is.
     pub(super) fn settle_response_use(&mut self, head: &mut ResponseHead) {
         if !self.asked.has(Phase::ResponseData) || self.is_bare {
@@ -92,14 +104,19 @@ impl Exchange {
             return;
         }
         let session = self.session_mut();
-        let is_head = session.request.as_ref().is_some_and(|request| request.method == Method::Head);
+        let is_head = session.request.as_ref().is_some_and(|request| request.received_method() == b"HEAD");
         let has_content = !is_head && !head.status.is_bodiless() && head.body() != Body::Empty;
         let response_use = session.response_content;
         if response_use == ContentUse::Rewrite {
             // What is not there cannot be measured: neither where it would be sent nor where HEAD asks for it.
             head.set_body(if has_content { Body::Streamed } else { Body::Empty });
         }
-        self.response_use = if has_content { response_use } else { response_use.max(ContentUse::Observe) };
+        self.response_use = match head.body() {
+            _ if has_content => response_use,
+            // There is nothing to change, and nothing is made of it; but it has an end.
+            Body::Empty if !is_head && !head.status.is_bodiless() => response_use.max(ContentUse::Observe),
+            _ => ContentUse::Skip,
+        };
     }
 
     /// Interim responses go on as they come, any number up to the codec's limit (RFC 9110 section 15.2).
@@ -201,6 +218,9 @@ impl Exchange {
         if let Some(trailers) = self.visit.as_mut().and_then(|visit| visit.response_trailers.take()) {
             env.outlets.send(Side::Downstream, Part::Trailers(trailers));
         }
+        if self.session_mut().wants_close {
+            env.outlets.set_last();
+        }
         env.outlets.send(Side::Downstream, Part::End);
         let rest = self.rest_of_request();
         // An origin that answered before it had the whole request may or may not read the rest: its
@@ -226,7 +246,7 @@ impl Exchange {
             }
             _ if has_begun => Outcome::UpstreamTruncated,
             Reset::Unanswered if !self.is_answering() => {
-                return self.fail_attempt(Outcome::UpstreamClosed, true, env);
+                return self.fail_unanswered(env);
             }
             // User code dropped its end without an answer.
             _ if matches!(self.goal, Goal::App(_)) => Outcome::HookFailed,
@@ -281,4 +301,10 @@ impl Exchange {
             self.finish(outcome);
         }
     }
+}
+
+/// Whether a response with this status is the last one to its request, and the status can be written. Those from 600 on
+/// are nobody's, but are sent all the same.
+pub(super) fn is_final(status: Status) -> bool {
+    (200..1000).contains(&status.0)
 }

@@ -176,7 +176,7 @@ macro_rules! hooks {
             }
 
             /// No connection could be had. [`Error::set_retry`] says whether the next attempt is made, which begins
-            /// with `upstream_peer`.
+            /// with `upstream_peer`. Where none is, the exchange fails with what the hook leaves in `error`.
             fn fail_to_connect(
                 &self,
                 session: &mut Session,
@@ -188,7 +188,8 @@ macro_rules! hooks {
             }
 
             /// An upstream connection failed behind `connected_to_upstream` and in front of an answer.
-            /// [`Error::set_retry`] says whether the request is sent again; without that it is where RFC 9110 section
+            /// [`Error::set_retry`] says whether the request is sent again, and `error` what the exchange fails with if it is
+            /// not; without that it is where RFC 9110 section
             /// 9.2.2 allows it: on a reused connection that closed without an answer, for a method that is idempotent.
             fn error_while_proxy(
                 &self,

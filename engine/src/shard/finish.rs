@@ -7,6 +7,7 @@ use crate::io::Io;
 use crate::keys::ExchangeKey;
 use crate::observe::Record;
 use ringway_proto::message::{Fields, Name, Version};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl<I: Io> Shard<I> {
     /// Takes a finished exchange out: counted, logged, its connections freed. Then its last hooks run; the place of one
@@ -16,6 +17,9 @@ impl<I: Io> Shard<I> {
             self.abandon_upstream(key);
         }
         let Some(Running { exchange, downstream, stage, .. }) = self.exchanges.get_mut(key) else { return };
+        if *stage == Stage::Leaving {
+            return;
+        }
         if *stage == Stage::Tunneling {
             self.counters.tunnels_active.sub(1);
         }
@@ -42,7 +46,10 @@ impl<I: Io> Shard<I> {
         if self.log.is_some() {
             self.write_log(key, outcome);
         }
-        self.feed(key, Exchange::on_finished);
+        if !self.bear(|shard| shard.feed(key, Exchange::on_finished)) {
+            // Whoever panicked takes part no more; the others may write their lines.
+            while !self.bear(|shard| shard.feed(key, Exchange::on_panicked)) {}
+        }
         if !self.exchanges.get(key).is_some_and(|running| running.exchange.is_parked()) {
             self.discard(key);
         }
@@ -54,17 +61,29 @@ impl<I: Io> Shard<I> {
         if let Some(timer) = running.hook_timer {
             self.wheel.cancel(timer);
         }
-        // What users' contexts do when they are dropped is code of theirs.
-        self.feeding = Some(key);
-        if let Some(spare) = running.exchange.dismantle()
-            && self.spares.len() < SPARES_MAX
-        {
-            self.spares.push(spare);
-        }
-        self.feeding = None;
+        // What hooks and contexts hold is dropped here.
+        self.bear(|shard| {
+            let Some(running) = shard.exchanges.get_mut(key) else { return };
+            if let Some(spare) = running.exchange.dismantle()
+                && shard.spares.len() < SPARES_MAX
+            {
+                shard.spares.push(spare);
+            }
+        });
         // Where it is: it is too large to be moved out first.
-        self.exchanges.discard(key);
+        self.bear(|shard| shard.exchanges.discard(key));
         self.counters.exchanges_active.set(self.exchanges.len() as u64);
+    }
+
+    /// Runs what belongs to users at the end of an exchange. A panic there must not keep its connections from going on;
+    /// says whether there was none.
+    fn bear(&mut self, run: impl FnOnce(&mut Self)) -> bool {
+        let is_well = catch_unwind(AssertUnwindSafe(|| run(self))).is_ok();
+        if !is_well {
+            self.counters.panics.add(1);
+            self.feeding = None;
+        }
+        is_well
     }
 
     fn write_log(&mut self, key: ExchangeKey, outcome: Outcome) {
@@ -120,7 +139,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn of(exchange: &'a Exchange) -> Self {
         let (method, target, version, fields) = match (exchange.request(), exchange.refused_request()) {
-            (Some(head), _) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
+            (Some(head), _) => (head.received_method(), head.received_target(), head.version, &head.fields),
             (None, Some(head)) => (head.method_bytes(), head.received_target(), head.version, &head.fields),
             (None, None) => {
                 let is_raw = exchange.session().is_some_and(|session| session.client().scheme == "tcp");

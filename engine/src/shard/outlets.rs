@@ -42,14 +42,16 @@ impl Outlets for Ends<'_> {
         }
     }
 
-    fn forward(&mut self, head: &RequestHead) {
+    fn forward(&mut self, head: &RequestHead) -> bool {
         let (now, is_draining) = (self.now, self.is_draining);
-        if let Some(slot) = self.touch(Side::Upstream) {
-            if is_draining {
-                slot.conn.set_last();
-            }
-            slot.conn.send_request(now, head);
+        let Some(slot) = self.touch(Side::Upstream).filter(|slot| slot.conn.takes_request()) else {
+            return false;
+        };
+        if is_draining {
+            slot.conn.set_last();
         }
+        slot.conn.send_request(now, head);
+        true
     }
 
     fn set_last(&mut self) {

@@ -168,14 +168,14 @@ impl<I: Io> Shard<I> {
         // While the origin does not take what the client sent, the client is not the one who is late.
         let is_origin_behind = upstream.is_some_and(is_behind);
         let body = |since: Instant| {
-            let since = since.max(slot.conn.received_at());
+            let since = since.max(slot.conn.received_at()).max(exchange.resumed());
             let since = upstream.map_or(since, |upstream| upstream.conn.sent_at().max(since));
             (!is_origin_behind).then(|| due(since + limits.body_idle, Timeout::Body)).flatten()
         };
         let wait = match exchange.waits() {
             Waits::FirstByte { request_ended: false, expecting: true } => {
                 let connected = exchange.session().and_then(|session| session.times().connected);
-                let since = connected.unwrap_or(self.now);
+                let since = connected.map_or(self.now, |connected| connected.max(exchange.resumed()));
                 due(since + limits.expect_timeout, Timeout::Expect)
             }
             // What the client was sent so far is a 100 (Continue), which it may have waited for.
@@ -223,6 +223,8 @@ impl<I: Io> Shard<I> {
             return None;
         }
         let since = slot.conn.sent_at().max(slot.conn.received_at()).max(client.conn.sent_at());
+        // What a hook took is not the origin's doing.
+        let since = since.max(exchange.resumed());
         match exchange.waits() {
             Waits::Response { .. } => due(since + timeouts.between_bytes, Timeout::BetweenBytes),
             // The first byte of a head is the first byte of the answer.

@@ -6,10 +6,11 @@ use crate::conn::Connection;
 use crate::exchange::{Downstream, Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
 use crate::keys::{ConnKey, ExchangeKey};
-use crate::limits::{RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
+use crate::limits::{PANICS_PER_TURN, RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
 use crate::rt::Wakee;
 use crate::time::Instant;
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Whether a receive left something in the socket.
@@ -174,6 +175,16 @@ impl<I: Io> Shard<I> {
 
     /// Cuts everything that still runs, and drops the tasks.
     pub fn stop(&mut self, now: Instant) {
+        // A panic of somebody's hook must not keep the others.
+        for _ in 0..=self.conns.len() + self.exchanges.len() {
+            if catch_unwind(AssertUnwindSafe(|| self.stop_all(now))).is_ok() {
+                break;
+            }
+            _ = self.on_panicked(now, None);
+        }
+    }
+
+    fn stop_all(&mut self, now: Instant) {
         self.begin_turn(now);
         self.life = Life::Draining;
         for key in self.conns.keys() {
@@ -197,6 +208,16 @@ impl<I: Io> Shard<I> {
     /// else the fault is the shard's own.
     #[must_use]
     pub fn on_panicked(&mut self, now: Instant, key: Option<ConnKey>) -> bool {
+        // What follows runs others' hooks, which may panic in turn.
+        for _ in 0..PANICS_PER_TURN {
+            if let Ok(is_seen_to) = catch_unwind(AssertUnwindSafe(|| self.see_to_panic(now, key))) {
+                return is_seen_to;
+            }
+        }
+        false
+    }
+
+    fn see_to_panic(&mut self, now: Instant, key: Option<ConnKey>) -> bool {
         self.counters.panics.add(1);
         self.begin_turn(now);
         self.actions.clear();
@@ -206,7 +227,7 @@ impl<I: Io> Shard<I> {
             (Some(exchange), _) => {
                 self.feed(exchange, Exchange::on_panicked);
                 match self.exchanges.get(exchange) {
-                    Some(running) if running.stage == Stage::Leaving => self.discard(exchange),
+                    Some(running) if running.stage == Stage::Leaving => self.after_hook(exchange),
                     _ => self.touch_both(exchange),
                 }
             }

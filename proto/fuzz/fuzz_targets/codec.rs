@@ -122,7 +122,7 @@ impl Side {
             }
             match part {
                 Part::Request(head) => {
-                    let is_possible = head.version == Version::Http11 && head.method != Method::Connect;
+                    let is_possible = head.version == Version::Http11 && head.method() != Method::Connect;
                     self.is_upgrade = is_possible && head.fields.has(Name::Upgrade);
                     pass_on_request(&head);
                 }

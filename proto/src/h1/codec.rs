@@ -445,6 +445,7 @@ impl Codec {
             fields,
             method_span,
             framing,
+            new_method: None,
             new_target: None,
             upgrade: None,
         }))

@@ -272,6 +272,7 @@ impl<'a> Lines<'a> {
     fn take_request_line(&mut self, head: &RequestHead) -> bool {
         let (method, target) = (head.method_span, head.target.whole);
         let is_same = self.is_text
+            && head.new_method.is_none()
             && head.new_target.is_none()
             && head.target.form != TargetForm::Absolute
             && method.end() + 1 == target.start as usize

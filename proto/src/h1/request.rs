@@ -24,7 +24,17 @@ pub fn request(method: &[u8], target: &[u8], host_and_port: &[u8], body: Body) -
     host::check_request(&raw)?;
     let RawRequest { method, method_span, version, target, fields, .. } = raw;
     let framing = FramingChecked::for_local(body);
-    Ok(RequestHead { method, version, target, fields, method_span, framing, new_target: None, upgrade: None })
+    Ok(RequestHead {
+        method,
+        version,
+        target,
+        fields,
+        method_span,
+        framing,
+        new_method: None,
+        new_target: None,
+        upgrade: None,
+    })
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub enum Body {
 /// The head of a request: the received bytes, where its elements are, and what was changed.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    /// The method.
-    pub method: Method,
+    /// That of [`RequestHead::method_bytes`], or requests and answers would be told apart otherwise than they are sent.
+    pub(crate) method: Method,
     /// The version it came with.
     pub version: Version,
     /// The target.
@@ -42,6 +42,8 @@ pub struct RequestHead {
     pub fields: Fields,
     pub(crate) method_span: Span,
     pub(crate) framing: FramingChecked,
+    /// A method that replaces the received one.
+    pub(crate) new_method: Option<Box<[u8]>>,
     /// A target that replaces the received one.
     pub(crate) new_target: Option<Box<[u8]>>,
     /// The protocol to ask for with `Upgrade`, where it may pass: set by whoever forwards the head, never by a
@@ -78,10 +80,38 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
-    /// The method as spelled.
+    /// The method.
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The method as it will be forwarded: as received, unless it was replaced.
     #[inline]
     pub fn method_bytes(&self) -> &[u8] {
+        match &self.new_method {
+            Some(method) => method,
+            None => self.received_method(),
+        }
+    }
+
+    /// The method as received, whatever it was replaced by.
+    #[inline]
+    pub fn received_method(&self) -> &[u8] {
         self.method_span.of(&self.fields.received)
+    }
+
+    /// Replaces the method that will be forwarded.
+    ///
+    /// # Errors
+    /// When it is no token, or CONNECT: what follows that is no message.
+    pub fn set_method(&mut self, method: &[u8]) -> Result<(), super::InvalidField> {
+        if method == b"CONNECT" || !super::fields::is_valid_name(method) {
+            return Err(super::InvalidField);
+        }
+        self.method = Method::from_token(method);
+        self.new_method = Some(method.into());
+        Ok(())
     }
 
     /// The target as it will be forwarded: as received, unless it was replaced.
@@ -172,14 +202,18 @@ impl RequestHead {
     /// Becomes a copy of `other`, in the memory that is there.
     #[inline]
     pub fn copy_from(&mut self, other: &Self) {
-        let Self { method, version, target, fields, method_span, framing, new_target, upgrade } = other;
+        let Self { method, version, target, fields, method_span, framing, new_method, new_target, upgrade } =
+            other;
         self.method = *method;
         self.version = *version;
         self.target = *target;
         self.fields.copy_from(fields);
         self.method_span = *method_span;
         self.framing = *framing;
-        // Nearly always there is neither, nor was.
+        // Nearly always there is none of these, nor was.
+        if self.new_method.is_some() || new_method.is_some() {
+            self.new_method.clone_from(new_method);
+        }
         if self.new_target.is_some() || new_target.is_some() {
             self.new_target.clone_from(new_target);
         }
@@ -191,6 +225,7 @@ impl RequestHead {
     /// Lets go of what it holds, but not of the memory for the next [`RequestHead::copy_from`].
     pub fn release(&mut self) {
         self.fields.release();
+        self.new_method = None;
         self.new_target = None;
         self.upgrade = None;
     }
