@@ -1,0 +1,365 @@
+//! What hooks do to heads, and what is sent all the same.
+
+use super::*;
+use ringway_proto::message::Status;
+use ringway_testing::http::Framing;
+
+/// Does this to heads that pass.
+#[derive(Clone, Copy)]
+struct Edits {
+    request: fn(&mut Session) -> Result<Flow>,
+    upstream_request: fn(&mut RequestHead) -> Result<()>,
+    response: fn(&mut ResponseHead) -> Result<()>,
+}
+
+/// Nothing.
+const NONE: Edits =
+    Edits { request: |_| Ok(Flow::Continue), upstream_request: |_| Ok(()), response: |_| Ok(()) };
+
+impl Proxy for Edits {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn request_filter(&self, session: &mut Session, (): &mut ()) -> Result<Flow> {
+        (self.request)(session)
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        upstream_request: &mut RequestHead,
+        (): &mut (),
+    ) -> Result<()> {
+        (self.upstream_request)(upstream_request)
+    }
+
+    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHead, (): &mut ()) -> Result<()> {
+        (self.response)(response)
+    }
+}
+
+/// A world with these edits.
+fn edited(edits: Edits, run: impl Fn(&World)) {
+    scenario(|w| {
+        w.proxy(move || edits);
+        run(w);
+    });
+}
+
+#[test]
+fn what_frames_a_request_is_written_by_us() {
+    let edits = Edits {
+        request: |session| {
+            let fields = &mut session.request_mut().fields;
+            fields.set(b"content-length", b"1")?;
+            fields.set(b"transfer-encoding", b"gzip")?;
+            Ok(Flow::Continue)
+        },
+        upstream_request: |head| {
+            head.fields.set(b"content-length", b"99")?;
+            head.fields.append(b"content-length", b"98")?;
+            head.fields.set(b"transfer-encoding", b"chunked")?;
+            head.fields.set(b"connection", b"close, x-secret")?;
+            Ok(head.fields.set(b"keep-alive", b"timeout=1")?)
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        c.post("/", "hello").expect_ok("abc").get("/").expect_ok("abc");
+        w.origin().request(0).expect_body("hello").expect_header("Content-Length", "5");
+        w.origin().request(0).expect_no_header("Transfer-Encoding").expect_no_header("Connection");
+        w.origin().request(1).expect_body("").expect_connection(0).expect_no_header("Content-Length");
+        w.expect_outcomes(&["complete"; 2]);
+    });
+}
+
+#[test]
+fn what_frames_a_response_is_written_by_us() {
+    let edits = Edits {
+        response: |head| {
+            head.fields.set(b"content-length", b"99")?;
+            head.fields.append(b"content-length", b"1")?;
+            head.fields.set(b"transfer-encoding", b"chunked")?;
+            Ok(head.fields.set(b"connection", b"close")?)
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("GET /").reply(OK);
+        w.origin()
+            .on("GET /chunked")
+            .reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+        w.origin().on("GET /broken").close();
+        let c = w.client();
+        c.get("/")
+            .expect_ok("abc")
+            .expect_header("Content-Length", "3")
+            .expect_no_header("Transfer-Encoding");
+        c.get("/chunked").expect_ok("abc").expect_no_header("Content-Length").expect_no_header("Connection");
+        c.get("/broken").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
+    });
+}
+
+#[test]
+fn what_frames_an_answer_of_a_hook_is_written_by_us() {
+    let edits = Edits {
+        request: |_| {
+            let response = Response::new(200).header("content-length", "99").header("connection", "close");
+            Ok(response.header("transfer-encoding", "chunked").body("hi").into())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        let c = w.client();
+        c.get("/").expect_ok("hi").expect_header("Content-Length", "2").expect_no_header("Connection");
+        c.get("/").expect_ok("hi").expect_no_header("Transfer-Encoding").expect_kept_alive();
+    });
+}
+
+#[test]
+fn a_status_without_content_takes_the_content_away() {
+    for status in [204, 304] {
+        let edits = match status {
+            204 => Edits {
+                response: |head| {
+                    head.status = Status(204);
+                    Ok(())
+                },
+                ..NONE
+            },
+            _ => Edits {
+                response: |head| {
+                    head.status = Status(304);
+                    Ok(())
+                },
+                ..NONE
+            },
+        };
+        edited(edits, |w| {
+            w.origin().on("*").reply(OK);
+            let c = w.client();
+            c.get("/").expect_status(status).expect_body("");
+            c.get("/").expect_status(status).expect_body("").expect_kept_alive();
+            w.expect_outcomes(&["complete"; 2]);
+        });
+    }
+}
+
+#[test]
+fn a_status_with_content_does_not_make_any() {
+    let edits = Edits {
+        response: |head| {
+            head.status = Status(200);
+            Ok(())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("GET /204").reply("HTTP/1.1 204 No Content\r\n\r\n");
+        w.origin().on("GET /304").reply("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n");
+        let c = w.client();
+        c.get("/204").expect_ok("").get("/204").expect_ok("");
+        c.get("/304").expect_ok("").get("/304").expect_ok("").expect_kept_alive();
+        w.expect_outcomes(&["complete"; 4]);
+    });
+}
+
+#[test]
+fn a_status_that_is_not_final_is_a_failure_of_the_hook() {
+    const BAD: [fn(&mut ResponseHead) -> Result<()>; 5] = [
+        |head| {
+            head.status = Status(0);
+            Ok(())
+        },
+        |head| {
+            head.status = Status(100);
+            Ok(())
+        },
+        |head| {
+            head.status = Status(101);
+            Ok(())
+        },
+        |head| {
+            head.status = Status(199);
+            Ok(())
+        },
+        |head| {
+            head.status = Status(1000);
+            Ok(())
+        },
+    ];
+    for response in BAD {
+        edited(Edits { response, ..NONE }, |w| {
+            w.origin().on("GET /").reply(OK);
+            w.origin().on("GET /broken").close();
+            let c = w.client();
+            for path in ["/", "/broken"] {
+                c.get(path).expect_status(500).expect_body("500 Internal Server Error\n").expect_kept_alive();
+            }
+            w.expect_outcomes(&["hook_failed"; 2]);
+        });
+    }
+}
+
+#[test]
+fn a_switch_of_protocols_cannot_be_made_an_answer() {
+    let edits = Edits {
+        response: |head| {
+            head.status = Status(200);
+            Ok(())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        let switch = "HTTP/1.1 101 Ok\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nraw";
+        w.origin().on("GET /").reply(switch).tunnel().hang();
+        let c = w.client();
+        c.request("GET", "/", "Connection: upgrade\r\nUpgrade: websocket\r\n", "").expect_status(500);
+        c.expect_body("500 Internal Server Error\n");
+        w.expect_outcomes(&["hook_failed"]);
+        w.origin().expect_ended(0);
+    });
+}
+
+#[test]
+fn an_answer_that_cannot_be_sent_is_a_500() {
+    const BAD: [fn(&mut Session) -> Result<Flow>; 4] = [
+        |_| Ok(Response::new(100).into()),
+        |_| Ok(Response::new(600).into()),
+        |_| Ok(Response::new(200).header("a b", "c").into()),
+        |_| Ok(Response::new(200).header("a", "b\r\nc: d").into()),
+    ];
+    for request in BAD {
+        edited(Edits { request, ..NONE }, |w| {
+            let c = w.client();
+            c.get("/").expect_status(500).expect_body("500 Internal Server Error\n").expect_kept_alive();
+            w.expect_outcomes(&["hook_failed"]);
+        });
+    }
+}
+
+#[test]
+fn a_field_that_cannot_be_sent_is_a_500() {
+    let edits = Edits { upstream_request: |head| Ok(head.fields.set(b"x", b"a\r\nb: c")?), ..NONE };
+    edited(edits, |w| {
+        let c = w.client();
+        c.get("/").expect_status(500).expect_body("500 Internal Server Error\n").expect_kept_alive();
+        w.expect_outcomes(&["hook_failed"]);
+    });
+    let edits = Edits { response: |head| Ok(head.fields.append(b"x y", b"a")?), ..NONE };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        c.get("/").expect_status(500).expect_body("500 Internal Server Error\n").expect_kept_alive();
+        w.expect_outcomes(&["hook_failed"]);
+    });
+}
+
+#[test]
+fn head_may_be_made_get_and_its_client_is_sent_no_content() {
+    let edits = Edits { upstream_request: |head| Ok(head.set_method(b"GET")?), ..NONE };
+    edited(edits, |w| {
+        w.origin().on("GET /").reply(OK);
+        let c = w.client();
+        c.head("/").expect_ok("").expect_header("Content-Length", "3");
+        c.head("/").expect_ok("").get("/").expect_ok("abc").expect_kept_alive();
+        w.origin().expect_connections(1).last().expect_line("GET / HTTP/1.1");
+        w.expect_outcomes(&["complete"; 3]);
+        w.last_record().expect("method", "GET");
+        assert_eq!(w.records()[0].text("method"), "HEAD");
+    });
+}
+
+#[test]
+fn get_may_be_made_head_and_its_client_waits_for_no_content() {
+    let edits = Edits {
+        request: |session| {
+            session.request_mut().set_method(b"HEAD")?;
+            Ok(Flow::Continue)
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("HEAD /").reply("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n");
+        let c = w.client();
+        c.get("/").expect_ok("").expect_framing(Framing::Length(0));
+        c.get("/").expect_ok("").head("/").expect_ok("").expect_header("Content-Length", "3");
+        c.expect_kept_alive();
+        w.origin().expect_connections(1);
+        w.expect_outcomes(&["complete"; 3]);
+    });
+}
+
+#[test]
+fn a_method_of_ones_own_is_sent_and_connect_is_not() {
+    let edits = Edits { upstream_request: |head| Ok(head.set_method(b"BREW")?), ..NONE };
+    edited(edits, |w| {
+        w.origin().on("BREW /").reply(OK);
+        let c = w.client();
+        c.post("/", "hello").expect_ok("abc");
+        w.origin().last().expect_body("hello");
+    });
+    for edits in [
+        Edits { upstream_request: |head| Ok(head.set_method(b"CONNECT")?), ..NONE },
+        Edits { upstream_request: |head| Ok(head.set_method(b"GET / HTTP/1.1\r\nX: ")?), ..NONE },
+    ] {
+        edited(edits, |w| {
+            w.client().get("/").expect_status(500);
+            w.expect_outcomes(&["hook_failed"]);
+        });
+    }
+}
+
+#[test]
+fn a_target_is_what_the_hook_says_and_the_log_what_the_client_said() {
+    let edits = Edits { upstream_request: |head| Ok(head.set_target(b"/other?x=1")?), ..NONE };
+    edited(edits, |w| {
+        w.origin().on("GET /other?x=1").reply(OK);
+        w.client().get("/").expect_ok("abc");
+        w.last_record().expect("target", "/");
+    });
+    let edits = Edits { upstream_request: |head| Ok(head.set_target(b"/a b")?), ..NONE };
+    edited(edits, |w| {
+        w.client().get("/").expect_status(500);
+        w.expect_outcomes(&["hook_failed"]);
+    });
+}
+
+#[test]
+fn a_request_has_a_host_whatever_a_hook_removes() {
+    let edits = Edits {
+        upstream_request: |head| {
+            head.fields.remove_named(b"host");
+            Ok(())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        w.client().get("/").expect_ok("abc");
+        assert_eq!(w.origin().last().message().all("host").len(), 1);
+    });
+}
+
+#[test]
+fn a_hook_may_end_the_clients_connection() {
+    let edits = Edits {
+        request: |session| {
+            session.close_connection();
+            Ok(Flow::Continue)
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        c.get("/").expect_ok("abc").expect_header("Connection", "close").expect_closed();
+    });
+}
