@@ -261,7 +261,7 @@ impl World {
             }
             None => {
                 assert!(!self.plan.is_clean, "{}: {message:?}", ask.id);
-                let is_known = matches!(message.status(), 408 | 502 | 503 | 504);
+                let is_known = matches!(message.status(), 408 | 418 | 500 | 502 | 503 | 504);
                 assert!(is_known, "{}: {message:?}", ask.id);
             }
         }
