@@ -36,7 +36,7 @@ pub use unasked::{Neutral, Unasked, asks};
 pub use visit::{Answer, Connected, Flow, Verdict, Visit};
 
 macro_rules! phases {
-    ($( $(#[$doc:meta])* $id:ident $word:literal ; )*) => {
+    ($( $(#[$doc:meta])* $id:ident $word:literal $hook:literal ; )*) => {
         /// A point of an exchange.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -59,41 +59,46 @@ macro_rules! phases {
             pub const fn word(self) -> &'static str {
                 match self { $( Self::$id => $word, )* }
             }
+
+            /// The hook that runs there.
+            pub const fn hook(self) -> &'static str {
+                match self { $( Self::$id => $hook, )* }
+            }
         }
     };
 }
 
 phases! {
     /// The request head has come; nothing was decided.
-    EarlyRequest "early_request";
+    EarlyRequest "early_request" "early_request_filter";
     /// The route is known: the request may be changed, refused or answered.
-    Request "request";
+    Request "request" "request_filter";
     /// An upstream is chosen; once for each attempt.
-    Select "select";
+    Select "select" "upstream_peer";
     /// A connection to the upstream is there, new or reused; once for each attempt.
-    Connected "connected";
+    Connected "connected" "connected_to_upstream";
     /// The request head goes upstream; once for each attempt.
-    UpstreamRequest "upstream_request";
+    UpstreamRequest "upstream_request" "upstream_request_filter";
     /// Some of the request's content passes.
-    RequestData "request_data";
+    RequestData "request_data" "request_body_filter";
     /// The request's trailers pass.
-    RequestTrailers "request_trailers";
+    RequestTrailers "request_trailers" "request_trailer_filter";
     /// A response head has come from upstream, before it may be stored.
-    UpstreamResponse "upstream_response";
+    UpstreamResponse "upstream_response" "upstream_response_filter";
     /// The response head goes downstream, wherever it came from.
-    Response "response";
+    Response "response" "response_filter";
     /// Some of the response's content passes.
-    ResponseData "response_data";
+    ResponseData "response_data" "response_body_filter";
     /// The response's trailers pass.
-    ResponseTrailers "response_trailers";
+    ResponseTrailers "response_trailers" "response_trailer_filter";
     /// No connection could be had: may another attempt follow?
-    ConnectFailed "connect_failed";
+    ConnectFailed "connect_failed" "fail_to_connect";
     /// A connection failed in front of an answer: may the request be sent again?
-    Retry "retry";
+    Retry "retry" "error_while_proxy";
     /// The exchange failed: what is answered?
-    Failed "failed";
+    Failed "failed" "fail_to_proxy";
     /// It is over: last, and exactly once.
-    Finished "finished";
+    Finished "finished" "logging";
 }
 
 /// A set of phases.

@@ -3,6 +3,7 @@
 
 use crate::source::{files, read, root, sources};
 use ringway_engine::error::{Fault, Outcome};
+use ringway_engine::phase::Phase;
 use ringway_proto::rules::Rule;
 use std::fmt::Write;
 use std::path::Path;
@@ -131,6 +132,28 @@ fn tables_are_those_of_the_code() {
     check_table("rules", &rules());
     check_table("counters", &counters());
     check_table("limits", &limits());
+    check_phases();
+}
+
+/// What hooks are called, where they stand and when they run is said by the code; what may be done there by people.
+fn check_phases() {
+    let meanings = meanings(&read("engine/src/phase/mod.rs"), "phases! {\n");
+    assert_eq!(meanings.len(), Phase::ALL.len());
+    let path = "docs/guide/phases.md";
+    let text = read(path);
+    let begin = text.find("<!-- phases -->\n").expect("its table is marked");
+    let table = &text[begin..begin + text[begin..].find("<!-- end -->").expect("its end is marked")];
+    let rows: Vec<&str> = table.lines().skip(3).collect();
+    assert_eq!(rows.len(), Phase::ALL.len(), "{path} has a row for each phase");
+    for ((phase, meaning), row) in Phase::ALL.iter().zip(meanings).zip(rows) {
+        let said = format!("| `{}` | `{}` | {meaning} | ", phase.hook(), phase.word());
+        assert!(row.starts_with(&said), "{path}: {row}\nshould begin with\n{said}");
+        assert_eq!(row.matches(" | ").count(), 6, "{path}: {row}");
+    }
+    let hooks = read("engine/src/phase/proxy.rs");
+    for phase in Phase::ALL {
+        assert!(hooks.contains(&format!("fn {}(", phase.hook())), "there is no hook {}", phase.hook());
+    }
 }
 
 fn outcomes() -> String {

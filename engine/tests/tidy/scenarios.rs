@@ -18,8 +18,10 @@ fn most_behaviours_are_shown_on_real_sockets_too() {
 fn count(tokens: &[Token]) -> usize {
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let is_test = |at: &usize| (text(*at), text(at + 1), text(at + 2)) == ("#", "[", "test");
-    let is_on_sockets =
-        |at: usize| matches!(text(at), "scenario" | "calm") && (text(at + 1), text(at + 2)) == ("(", "|");
+    let is_on_sockets = |at: usize| {
+        matches!(text(at), "scenario" | "calm" | "noted" | "edited" | "stubborn" | "filtered" | "chosen")
+            && (text(at + 1), text(at + 2)) == ("(", "|")
+    };
     let begins: Vec<usize> = (0..tokens.len()).filter(is_test).collect();
     let ends = begins.iter().skip(1).copied().chain([tokens.len()]);
     begins.iter().zip(ends).filter(|(begin, end)| (**begin..*end).any(is_on_sockets)).count()
