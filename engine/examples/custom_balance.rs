@@ -1,7 +1,7 @@
 //! A balancing rule of one's own: the origin that has the least to do, and the same one for the same session.
 //!
 //! ```sh
-//! cargo run --example custom_balance -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002 127.0.0.1:9003
+//! cargo run -p ringway-engine --example custom_balance -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002 127.0.0.1:9003
 //! curl -i http://127.0.0.1:8080/                      # whoever has least to do
 //! curl -i -H 'x-session: 17' http://127.0.0.1:8080/   # always the same
 //! ```

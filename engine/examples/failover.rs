@@ -1,7 +1,7 @@
 //! One origin, and another for when the first cannot be had.
 //!
 //! ```sh
-//! cargo run --example failover -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002
+//! cargo run -p ringway-engine --example failover -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002
 //! curl -i http://127.0.0.1:8080/
 //! ```
 

@@ -1,7 +1,7 @@
 //! A gateway: who asks is found out by asking another service, then the path and a field decide who answers.
 //!
 //! ```sh
-//! cargo run --example gateway -- 127.0.0.1:8080 127.0.0.1:9000 127.0.0.1:9001 127.0.0.1:9002
+//! cargo run -p ringway-engine --example gateway -- 127.0.0.1:8080 127.0.0.1:9000 127.0.0.1:9001 127.0.0.1:9002
 //! curl -i http://127.0.0.1:8080/api/things                                   # 401
 //! curl -i -H 'authorization: Bearer abc' http://127.0.0.1:8080/api/things    # to 9001
 //! curl -i -H 'authorization: Bearer abc' http://127.0.0.1:8080/              # to 9002

@@ -1,7 +1,7 @@
 //! Answers by itself: routes, an answer that streams, and content that is read.
 //!
 //! ```sh
-//! cargo run --example http_app -- 127.0.0.1:8080
+//! cargo run -p ringway-engine --example http_app -- 127.0.0.1:8080
 //! curl http://127.0.0.1:8080/
 //! curl -N http://127.0.0.1:8080/count
 //! curl -d 'some words' http://127.0.0.1:8080/words

@@ -1,7 +1,7 @@
 //! Round robin over two origins, which expect another `Host` than the client asked for.
 //!
 //! ```sh
-//! cargo run --example load_balancer -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002
+//! cargo run -p ringway-engine --example load_balancer -- 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002
 //! curl -i http://127.0.0.1:8080/
 //! ```
 

@@ -1,7 +1,7 @@
 //! So many requests for each key, then 429 with a `Retry-After`.
 //!
 //! ```sh
-//! cargo run --example rate_limit -- 127.0.0.1:8080 127.0.0.1:9001 3 60
+//! cargo run -p ringway-engine --example rate_limit -- 127.0.0.1:8080 127.0.0.1:9001 3 60
 //! curl -i -H 'x-api-key: abc' http://127.0.0.1:8080/    # four times
 //! ```
 //!

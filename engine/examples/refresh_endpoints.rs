@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! printf '127.0.0.1:9001\n127.0.0.1:9002\n' > endpoints.txt
-//! cargo run --example refresh_endpoints -- 127.0.0.1:8080 endpoints.txt 1000
+//! cargo run -p ringway-engine --example refresh_endpoints -- 127.0.0.1:8080 endpoints.txt 1000
 //! curl -i http://127.0.0.1:8080/
 //! ```
 //!

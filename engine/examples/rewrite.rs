@@ -1,7 +1,7 @@
 //! Rewrites texts on their way: one name towards the origin, another towards the client.
 //!
 //! ```sh
-//! cargo run --example rewrite -- 127.0.0.1:8080 127.0.0.1:9001 www.example origin.internal
+//! cargo run -p ringway-engine --example rewrite -- 127.0.0.1:8080 127.0.0.1:9001 www.example origin.internal
 //! curl -d '{"link": "http://www.example/a"}' -H 'content-type: application/json' http://127.0.0.1:8080/
 //! ```
 //!

@@ -1,7 +1,7 @@
 //! Relays bytes, whatever they mean, and says how many went each way.
 //!
 //! ```sh
-//! cargo run --example tcp_proxy -- 127.0.0.1:8080 127.0.0.1:9001
+//! cargo run -p ringway-engine --example tcp_proxy -- 127.0.0.1:8080 127.0.0.1:9001
 //! curl http://127.0.0.1:8080/
 //! ```
 

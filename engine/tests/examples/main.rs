@@ -44,7 +44,7 @@ fn every_example_says_how_it_is_run_and_is_run_here() {
     let cases = include_str!("cases.rs");
     for (name, text) in examples() {
         let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
-        assert!(head.contains(&format!("cargo run --example {name} -- ")), "{name}");
+        assert!(head.contains(&format!("cargo run -p ringway-engine --example {name} -- ")), "{name}");
         assert!(cases.contains(&format!("Example::run(\"{name}\"")), "{name} is not tried");
     }
 }
