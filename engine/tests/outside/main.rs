@@ -3,6 +3,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests stand outside of the machine")]
 
+/// Here, too, so that whoever changes the interface hears of it when he builds and not when everything is tested.
+#[allow(dead_code, unreachable_pub, reason = "it is a crate of its own")]
+#[path = "template/src/lib.rs"]
+mod template;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};

@@ -114,7 +114,7 @@ pub struct Status {
 impl HttpApp for Status {
     async fn serve(&self, mut request: Incoming, responder: Responder) -> Result<()> {
         let _asking = self.asked.begin("status");
-        if request.head().method == Method::Post {
+        if request.head().method() == Method::Post {
             let body = request.bytes(16).await?;
             return responder.send(Response::new(200).body(body)).await;
         }
