@@ -2,10 +2,11 @@
 
 use super::replay::Replay;
 use super::state::State;
-use super::{Env, Exchange, Fault, Outcome};
+use super::{Env, Exchange, Fault, Outcome, Side};
 use crate::error::Error;
 use crate::phase::chain::Chain;
-use crate::phase::{Answer, Downstream, Phase, Verdict, Visit};
+use crate::phase::content::Wish;
+use crate::phase::{Answer, ContentUse, Downstream, Phase, Verdict, Visit};
 use crate::time::Instant;
 use ringway_proto::message::RequestHead;
 use std::ops::Range;
@@ -23,6 +24,60 @@ pub(super) struct Parked {
 
 /// The places of the members that are still to be visited in a phase. Who is attached in between is not among them.
 type Left = Range<usize>;
+
+/// Content hooks that want to be called without a piece of content.
+#[derive(Debug, Default)]
+pub(super) struct Callbacks {
+    /// Those that have more to send; the last one first.
+    more: Vec<More>,
+    /// The members of the chain that keep something of the request and of the response back.
+    pauses: [Option<usize>; 2],
+}
+
+/// A hook that has more to send.
+#[derive(Clone, Copy, Debug)]
+struct More {
+    phase: Phase,
+    /// The member of the chain.
+    index: usize,
+    /// Whether it had the last piece.
+    is_end: bool,
+}
+
+/// When a content hook is called without a piece of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callback {
+    /// At once.
+    Now,
+    /// When there is room for more of what comes from this side.
+    Room(Side),
+    /// When nothing more is there from this side.
+    Pause(Side),
+}
+
+impl Callbacks {
+    #[inline]
+    pub(super) fn are_none(&self) -> bool {
+        self.more.is_empty() && self.pauses == [None; 2]
+    }
+
+    /// Whether a hook has more to send of what came from `side`.
+    #[inline]
+    pub(super) fn have_more(&self, side: Side) -> bool {
+        !self.more.is_empty() && self.more.iter().any(|more| side_of(more.phase) == side)
+    }
+
+    /// Another piece has come.
+    #[inline]
+    pub(super) fn end_pause(&mut self, phase: Phase) {
+        self.pauses[usize::from(phase.is_backward())] = None;
+    }
+}
+
+/// Where the content of `phase` comes from.
+fn side_of(phase: Phase) -> Side {
+    if phase.is_backward() { Side::Upstream } else { Side::Downstream }
+}
 
 /// What an exchange leaves to the next.
 #[derive(Debug)]
@@ -60,8 +115,11 @@ impl Exchange {
             let Some(link) = self.chain.get_mut(place).filter(|link| link.asked.has(phase)) else {
                 continue;
             };
-            let visit = self.visit.take().expect("one hook at a time");
+            let mut visit = self.visit.take().expect("one hook at a time");
             self.ran = place;
+            if link.observes.has(phase) {
+                visit.content.set_aside();
+            }
             match link.hooks.visit(phase, visit, &mut Context::from_waker(env.waker)) {
                 Poll::Ready((visit, answer)) => {
                     if let Some(verdict) = self.hear(phase, visit, answer) {
@@ -103,26 +161,99 @@ impl Exchange {
     /// Takes back what a hook had. What it decided, unless the next member of the chain is asked.
     #[inline(always)]
     fn hear(&mut self, phase: Phase, visit: Box<Visit>, answer: Answer) -> Option<Box<Verdict>> {
-        let has_attached = !visit.session.attached.is_empty();
+        let has_said = visit.session.has_said;
         self.visit = Some(visit);
-        if has_attached {
-            self.attach(phase);
+        if has_said {
+            self.heed(phase);
+        }
+        if matches!(phase, Phase::RequestData | Phase::ResponseData) {
+            self.heed_content(phase);
         }
         // Every member of the chain may write its line.
         answer.verdict().filter(|_| phase != Phase::Finished)
     }
 
-    /// Lets filters join that the hook which ran has named.
+    /// Notes what the hook that ran has said about its content, and lets filters join that it has named.
     #[cold]
-    fn attach(&mut self, phase: Phase) {
-        let mut attached = std::mem::take(&mut self.session_mut().attached);
+    fn heed(&mut self, phase: Phase) {
+        let session = self.session_mut();
+        // Settled with the first attempt, and with the response's head: what is said later has no effect.
+        let is_response_settled = session.status.is_some() || phase == Phase::ResponseData;
+        let uses = [
+            session.request_content.filter(|_| session.attempts == 0),
+            session.response_content.filter(|_| !is_response_settled),
+        ];
+        let mut attached = std::mem::take(&mut session.attached);
+        session.unsay();
         if phase != Phase::Finished {
-            for filter in &attached {
-                self.asked = self.asked.union(self.chain.attach(filter));
+            for (phase, what) in [Phase::RequestData, Phase::ResponseData].into_iter().zip(uses) {
+                if let Some(what) = what {
+                    self.chain.use_content(self.ran, phase, what);
+                }
             }
+            attached.iter().for_each(|filter| self.chain.attach(filter));
+            self.asked = self.chain.asked();
         }
         attached.clear();
         self.session_mut().attached = attached;
+    }
+
+    /// Notes when the content hook that ran wants to be called again.
+    #[inline]
+    fn heed_content(&mut self, phase: Phase) {
+        let index = self.ran;
+        let content = &mut self.visit.as_mut().expect("the hook has answered").content;
+        content.restore();
+        match std::mem::take(&mut content.wish) {
+            Wish::None => {}
+            Wish::Room => {
+                self.callbacks.more.push(More { phase, index, is_end: content.is_end() });
+                content.put_off_end();
+            }
+            Wish::Pause if content.is_end() => {}
+            Wish::Pause => {
+                let is_back = phase.is_backward();
+                let pause = &mut self.callbacks.pauses[usize::from(is_back)];
+                // Who has its turn first; the others see its empty piece.
+                let first = |other: usize| if is_back { other.max(index) } else { other.min(index) };
+                *pause = Some(pause.map_or(index, first));
+            }
+        }
+    }
+
+    pub(super) fn next_callback(&self) -> Option<Callback> {
+        match (&self.state, self.callbacks.more.last()) {
+            (State::Answering(_), Some(_)) => Some(Callback::Now),
+            (State::Relaying(_), Some(more)) => Some(Callback::Room(side_of(more.phase))),
+            (State::Relaying(_), None) => {
+                let side = if self.callbacks.pauses[1].is_some() { Side::Upstream } else { Side::Downstream };
+                Some(Callback::Pause(side))
+            }
+            _ => None,
+        }
+    }
+
+    /// Calls the hook that asked for `callback`.
+    pub fn on_callback(&mut self, callback: Callback, env: &mut Env<'_>) {
+        let (phase, index, is_end) = match callback {
+            Callback::Now | Callback::Room(_) => {
+                let Some(More { phase, index, is_end }) = self.callbacks.more.pop() else { return };
+                (phase, index, is_end)
+            }
+            Callback::Pause(side) => {
+                let is_back = side == Side::Upstream;
+                let Some(index) = self.callbacks.pauses[usize::from(is_back)].take() else { return };
+                (if is_back { Phase::ResponseData } else { Phase::RequestData }, index, false)
+            }
+        };
+        let Some(visit) = &mut self.visit else { return };
+        visit.content.begin_empty(is_end, matches!(callback, Callback::Pause(_)));
+        let content_use = if phase.is_backward() { self.response_use } else { self.request_use };
+        if content_use != ContentUse::Rewrite {
+            visit.content.close();
+        }
+        let left = if phase.is_backward() { 0..index + 1 } else { index..self.chain.places().end };
+        self.visit(phase, left, env);
     }
 
     /// Goes on behind a phase.
@@ -192,6 +323,12 @@ impl Exchange {
         }
     }
 
+    /// What hooks together do with the content of `phase`.
+    #[inline]
+    pub(super) fn content_use(&self, phase: Phase) -> ContentUse {
+        if self.asked.has(phase) { self.chain.content_use(phase) } else { ContentUse::Skip }
+    }
+
     /// A hook took longer than it may: it is dropped where it waits.
     pub(super) fn on_hook_timeout(&mut self, env: &mut Env<'_>) {
         let Some(Parked { phase, left, .. }) = self.parked.clone() else { return };
@@ -237,17 +374,28 @@ impl Exchange {
             && let Some(link) = self.chain.get_mut(self.ran)
         {
             self.visit = link.hooks.cancel();
+            self.forget_what_was_said();
+        }
+    }
+
+    /// A hook ended before it answered: what it said until then does not count.
+    fn forget_what_was_said(&mut self) {
+        if let Some(visit) = &mut self.visit {
+            visit.session.unsay();
+            visit.content.restore();
         }
     }
 
     /// Takes the member whose hook panicked out of the chain, and back what it had.
     pub(super) fn expel(&mut self) -> bool {
         self.parked = None;
+        self.callbacks = Callbacks::default();
         if self.visit.is_none()
             && let Some((mut link, asked)) = self.chain.expel(self.ran)
         {
             self.visit = link.hooks.cancel();
             self.asked = asked;
+            self.forget_what_was_said();
             return self.visit.is_some();
         }
         false

@@ -107,7 +107,7 @@ impl Exchange {
             let _ = head.fields.append(b"content-type", b"text/plain; charset=utf-8");
         }
         let body = if is_bodiless { Chunk::EMPTY } else { body };
-        self.state = State::Answering(Answering { outcome, body });
+        self.state = State::Answering(Answering { outcome, body, made: Vec::new() });
         let visit = self.visit.as_mut().expect("no hook waits");
         if self.is_bare || !self.asked.has(Phase::Response) {
             return self.filter_answer(head, env);

@@ -23,7 +23,7 @@ mod tunnel;
 pub use crate::error::{Fault, Outcome};
 pub use crate::phase::facts::{Downstream, Facts, Id, Times, Traffic};
 pub use attempt::{Goal, Provenance, Source};
-pub use hooks::Spare;
+pub use hooks::{Callback, Spare};
 pub use request::Refusal;
 
 use crate::error::Error;
@@ -34,7 +34,7 @@ use crate::settings::UpstreamTimeouts;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use crate::upstream::EndpointId;
-use hooks::Parked;
+use hooks::{Callbacks, Parked};
 use replay::Replay;
 use ringway_proto::chunk::Pool;
 use ringway_proto::message::{Line, Part, RefusedRequest, RequestHead, Reset, ResponseHead};
@@ -146,6 +146,8 @@ pub struct Exchange {
     asked: Phases,
     /// The hook that waits.
     parked: Option<Parked>,
+    /// Content hooks that want to be called without a piece of content.
+    callbacks: Callbacks,
     /// The member of the chain whose hook ran last; looked at only after a panic.
     ran: usize,
     /// When it began; also to be known while a hook has the rest.
@@ -211,6 +213,7 @@ impl Exchange {
     pub fn accepts(&self, side: Side) -> bool {
         match (&self.state, side) {
             _ if self.parked.is_some() => side == Side::Downstream && self.is_taking_in(),
+            _ if self.callbacks.have_more(side) => false,
             (State::Relaying { .. } | State::Tunneling(_), _)
             | (State::Discarding { .. }, Side::Downstream) => true,
             (State::Attempting { .. } | State::Discarding { .. } | State::Deciding, _) => false,
@@ -306,6 +309,20 @@ impl Exchange {
     #[inline]
     pub fn request(&self) -> Option<&RequestHead> {
         self.visit.as_ref()?.session.request.as_ref()
+    }
+
+    /// What a hook wants to be called for, besides the next part.
+    #[inline]
+    pub fn callback(&self) -> Option<Callback> {
+        if self.parked.is_some() || self.callbacks.are_none() {
+            return None;
+        }
+        self.next_callback()
+    }
+
+    /// Whether something of a message is still to be done before its sender's connection matters again.
+    pub fn is_held(&self) -> bool {
+        self.is_parked() || self.callbacks.have_more(Side::Upstream)
     }
 
     /// Whether it relays a raw connection.

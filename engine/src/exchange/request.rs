@@ -1,6 +1,6 @@
 //! The request: what happens before an origin is chosen, and how its content is relayed.
 
-use super::hooks::Spare;
+use super::hooks::{Callbacks, Spare};
 use super::state::{Caller, Expect, Half, State};
 use super::{Downstream, Env, Exchange, Goal, Id, Outcome, Replay, Side, Source};
 use crate::limits::DISCARD_BYTES_MAX;
@@ -39,6 +39,7 @@ impl Exchange {
             chain,
             asked: Phases::NONE,
             parked: None,
+            callbacks: Callbacks::default(),
             ran: 0,
             begun: now,
             intake: None,
@@ -160,6 +161,7 @@ impl Exchange {
 
     /// Turns the request that was received into the one that is sent.
     pub(super) fn prepare_upstream_request(&mut self) -> Result<(), Refusal> {
+        let request_use = self.content_use(Phase::RequestData);
         let visit = self.visit.as_mut().expect("no hook waits");
         let session = &mut visit.session;
         let received = session.request.as_ref().expect("a raw connection has none to prepare");
@@ -211,12 +213,9 @@ impl Exchange {
         set(&mut head.fields, Name::XRequestId, &session.facts.id)?;
         // Settled once: what an earlier attempt has sent goes again as it is.
         if session.attempts == 0 {
-            self.request_use = match head.body() {
-                _ if !self.asked.has(Phase::RequestData) => ContentUse::Skip,
-                // There is nothing to change, and nothing is made of it.
-                Body::Empty => session.request_content.max(ContentUse::Observe),
-                _ => session.request_content,
-            };
+            let has_content = head.body() != Body::Empty;
+            // Where there is nothing to change, nothing is made of it.
+            self.request_use = if has_content { request_use } else { request_use.max(ContentUse::Observe) };
         }
         if self.request_use == ContentUse::Rewrite {
             head.set_body(Body::Streamed);
@@ -306,6 +305,7 @@ impl Exchange {
 
     /// Shows the hooks a piece of content.
     fn visit_request_data(&mut self, chunk: Chunk, is_end: bool, env: &mut Env<'_>) {
+        self.callbacks.end_pause(Phase::RequestData);
         let visit = self.visit.as_mut().expect("no hook waits");
         match self.request_use {
             ContentUse::Rewrite => visit.content.begin(chunk, is_end),

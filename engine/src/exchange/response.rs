@@ -103,10 +103,9 @@ impl Exchange {
             self.response_use = ContentUse::Skip;
             return;
         }
-        let session = self.session_mut();
-        let is_head = session.request.as_ref().is_some_and(|request| request.received_method() == b"HEAD");
+        let response_use = self.content_use(Phase::ResponseData);
+        let is_head = self.request().is_some_and(|request| request.received_method() == b"HEAD");
         let has_content = !is_head && !head.status.is_bodiless() && head.body() != Body::Empty;
-        let response_use = session.response_content;
         if response_use == ContentUse::Rewrite {
             // What is not there cannot be measured: neither where it would be sent nor where HEAD asks for it.
             head.set_body(if has_content { Body::Streamed } else { Body::Empty });
@@ -166,6 +165,7 @@ impl Exchange {
 
     /// Shows the hooks a piece of content.
     fn visit_response_data(&mut self, chunk: Chunk, is_end: bool, env: &mut Env<'_>) {
+        self.callbacks.end_pause(Phase::ResponseData);
         let visit = self.visit.as_mut().expect("no hook waits");
         match self.response_use {
             ContentUse::Rewrite => visit.content.begin(chunk, is_end),
@@ -176,7 +176,14 @@ impl Exchange {
     }
 
     pub(super) fn after_response_data(&mut self, env: &mut Env<'_>) {
-        if matches!(self.state, State::Answering(_)) {
+        if let State::Answering(answering) = &mut self.state {
+            let visit = self.visit.as_mut().expect("no hook waits");
+            if self.callbacks.have_more(Side::Upstream) {
+                // All of it is made before its length is announced.
+                answering.made.extend(std::iter::from_fn(|| visit.content.pop()));
+                return;
+            }
+            visit.content.put_in_front(std::mem::take(&mut answering.made));
             return self.send_answer(env);
         }
         while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {

@@ -65,6 +65,8 @@ pub(super) struct Relay {
 pub(super) struct Answering {
     pub(super) outcome: Outcome,
     pub(super) body: Chunk,
+    /// What hooks have made of it so far.
+    pub(super) made: Vec<Chunk>,
 }
 
 /// One direction of an exchange.

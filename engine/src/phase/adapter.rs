@@ -8,6 +8,7 @@ use super::cell::{HookCell, Rooms};
 use super::chain::{Hooks, LinkPool};
 use super::proxy::{Filter, Proxy};
 use super::response::Response;
+use super::session::ContentUse;
 use super::unasked::asks;
 use super::visit::{Answer, Flow, Visit};
 use super::{Phase, Phases};
@@ -77,6 +78,10 @@ macro_rules! adapter {
                     .with(Phase::Retry, asks::<_, Answer, _>(of::retry::<P>))
                     .with(Phase::Failed, asks::<_, Answer, _>(of::failed::<P>))
                     .with(Phase::Finished, asks::<_, Answer, _>(of::finished::<P>))
+            }
+
+            fn content(&self) -> [ContentUse; 2] {
+                [P::REQUEST_CONTENT, P::RESPONSE_CONTENT]
             }
 
             fn visit(

@@ -3,6 +3,7 @@
 //! To an exchange all of them are [`Hooks`]. Each has a cell of its own, made once and used for one exchange after the
 //! other: a [`Chain`] keeps those of its members, a [`LinkPool`] those of filters that are attached now and then.
 
+use super::session::ContentUse;
 use super::visit::{Answer, Visit};
 use super::{Phase, Phases};
 use std::cell::{Cell, RefCell};
@@ -15,6 +16,9 @@ use std::task::{Context, Poll};
 pub trait Hooks {
     /// The phases in which somebody wrote a hook.
     fn asked(&self) -> Phases;
+
+    /// What they do with the content of requests and of responses, unless they say otherwise.
+    fn content(&self) -> [ContentUse; 2];
 
     /// Starts the hook of `phase`; `visit` comes back with the answer. The first hook of an exchange gets a new context.
     fn visit(
@@ -51,11 +55,16 @@ pub(crate) struct Chain {
     links: Vec<Link>,
     /// Whose links the first are.
     members: Option<Rc<Members>>,
+    /// Whether a member said for this exchange what it does with content.
+    is_altered: bool,
 }
 
 /// A member of an exchange's chain.
 pub(crate) struct Link {
+    /// The phases in which it is visited.
     pub(crate) asked: Phases,
+    /// The content phases in which it only looks on.
+    pub(crate) observes: Phases,
     pub(crate) hooks: Box<dyn Hooks>,
     /// Where it goes when it is not needed.
     home: Rc<LinkPool>,
@@ -64,6 +73,7 @@ pub(crate) struct Link {
 /// Where the links of one proxy or filter come from, on one shard.
 pub struct LinkPool {
     asked: Phases,
+    observes: Phases,
     make: Box<dyn Fn() -> Box<dyn Hooks>>,
     free: RefCell<Vec<Box<dyn Hooks>>>,
 }
@@ -93,10 +103,29 @@ impl Chain {
         self.members = Some(Rc::clone(members));
     }
 
-    /// One more takes part, behind the others. Says what it asks for.
-    pub(crate) fn attach(&mut self, filter: &Rc<LinkPool>) -> Phases {
+    /// One more takes part, behind the others.
+    pub(crate) fn attach(&mut self, filter: &Rc<LinkPool>) {
         self.links.push(filter.take());
-        filter.asked
+    }
+
+    /// A member said what its hooks do with the content of `phase`.
+    pub(crate) fn use_content(&mut self, place: usize, phase: Phase, what: ContentUse) {
+        if let Some(link) = self.links.get_mut(place) {
+            self.is_altered = true;
+            let written = link.hooks.asked();
+            (link.asked, link.observes) = with_content(written, link.asked, link.observes, phase, what);
+        }
+    }
+
+    /// What the members ask for.
+    pub(crate) fn asked(&self) -> Phases {
+        self.links.iter().fold(Phases::NONE, |asked, link| asked.union(link.asked))
+    }
+
+    /// What the members together do with the content of `phase`, for which somebody asks.
+    pub(crate) fn content_use(&self, phase: Phase) -> ContentUse {
+        let mut visited = self.links.iter().filter(|link| link.asked.has(phase));
+        if visited.all(|link| link.observes.has(phase)) { ContentUse::Observe } else { ContentUse::Rewrite }
     }
 
     /// The places of all members.
@@ -118,7 +147,7 @@ impl Chain {
         }
         self.members = None;
         let link = self.links.remove(place);
-        Some((link, self.links.iter().fold(Phases::NONE, |asked, link| asked.union(link.asked))))
+        Some((link, self.asked()))
     }
 
     /// The exchange is over: contexts are dropped, and who was attached leaves.
@@ -126,6 +155,12 @@ impl Chain {
     pub(crate) fn clear(&mut self) {
         for link in &mut self.links {
             link.hooks.clear();
+        }
+        if self.is_altered {
+            self.is_altered = false;
+            for link in &mut self.links {
+                (link.asked, link.observes) = (link.home.asked, link.home.observes);
+            }
         }
         let kept = self.members.as_ref().map_or(0, |members| members.pools.len());
         if self.links.len() > kept {
@@ -156,14 +191,18 @@ impl LinkPool {
     /// A pool of what `make` makes.
     pub fn new(make: impl Fn() -> Box<dyn Hooks> + 'static) -> Rc<Self> {
         let first = make();
-        Rc::new(Self { asked: first.asked(), make: Box::new(make), free: RefCell::new(vec![first]) })
+        let (mut asked, mut observes) = (first.asked(), Phases::NONE);
+        for (phase, what) in [Phase::RequestData, Phase::ResponseData].into_iter().zip(first.content()) {
+            (asked, observes) = with_content(first.asked(), asked, observes, phase, what);
+        }
+        Rc::new(Self { asked, observes, make: Box::new(make), free: RefCell::new(vec![first]) })
     }
 
     /// A link without a context.
     fn take(self: &Rc<Self>) -> Link {
         let free = self.free.borrow_mut().pop();
         let hooks = free.unwrap_or_else(|| (self.make)());
-        Link { asked: self.asked, hooks, home: Rc::clone(self) }
+        Link { asked: self.asked, observes: self.observes, hooks, home: Rc::clone(self) }
     }
 }
 
@@ -175,6 +214,21 @@ impl Link {
             free.push(self.hooks);
         }
     }
+}
+
+/// `asked` and `observes` of hooks, `written` of which somebody wrote, that do `what` with the content of `phase`.
+fn with_content(
+    written: Phases,
+    asked: Phases,
+    observes: Phases,
+    phase: Phase,
+    what: ContentUse,
+) -> (Phases, Phases) {
+    let is_asked = written.has(phase) && what != ContentUse::Skip;
+    (
+        asked.without(phase).with(phase, is_asked),
+        observes.without(phase).with(phase, is_asked && what == ContentUse::Observe),
+    )
 }
 
 /// Links that are kept for later exchanges; more are dropped.

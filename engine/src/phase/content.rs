@@ -10,12 +10,31 @@ use std::ops::Range;
 /// A hook may look at it, change it, make it longer or shorter, take it away, or keep it back until later. Each piece
 /// of a message is shown once, in order. The last one says so ([`Content::is_end`]) and may be empty; what is to be
 /// sent behind everything else is put into that one. The framing of the message is made anew for what comes of it.
+///
+/// What becomes much longer than it was is made in parts: [`Content::call_again`]. What is kept back may be let go when
+/// the sender pauses: [`Content::call_on_pause`].
 #[derive(Debug, Default)]
 pub struct Content {
     chunks: VecDeque<Chunk>,
     is_end: bool,
+    is_pause: bool,
     /// What is sent whatever becomes of it, where it is only looked at.
     original: Option<Chunk>,
+    /// What one member of the chain only looks at, where others rewrite.
+    kept: Option<VecDeque<Chunk>>,
+    pub(crate) wish: Wish,
+}
+
+/// What a content hook wants to be called for, besides the next piece.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Nothing.
+    #[default]
+    None,
+    /// Room: it has more to send.
+    Room,
+    /// A pause: it keeps something back.
+    Pause,
 }
 
 impl Content {
@@ -33,6 +52,27 @@ impl Content {
     #[inline]
     pub fn is_end(&self) -> bool {
         self.is_end
+    }
+
+    /// Whether the content is not over but nothing more of it has come for now: what was kept back may go. The piece is
+    /// empty then, unless another filter lets go of something. Only after [`Content::call_on_pause`].
+    #[inline]
+    pub fn is_pause(&self) -> bool {
+        self.is_pause
+    }
+
+    /// Calls this hook again, with an empty piece, when what is here now is on its way and there is room for more:
+    /// before anything else comes, even the end. If this was the last piece, that one is instead.
+    pub fn call_again(&mut self) {
+        self.wish = Wish::Room;
+    }
+
+    /// Calls this hook with an empty piece when all that has come was shown and nothing more is there for now. Counts
+    /// until the next piece.
+    pub fn call_on_pause(&mut self) {
+        if self.wish == Wish::None {
+            self.wish = Wish::Pause;
+        }
     }
 
     /// The bytes, in slices: one as they were received, more where a filter in front made more of it.
@@ -111,8 +151,52 @@ impl Content {
     pub(crate) fn begin(&mut self, chunk: Chunk, is_end: bool) {
         self.chunks.clear();
         self.is_end = is_end;
+        self.is_pause = false;
         self.original = None;
+        self.wish = Wish::None;
         self.push(chunk);
+    }
+
+    /// Is an empty piece from now on: for a hook that is called again, or because of a pause.
+    pub(crate) fn begin_empty(&mut self, is_end: bool, is_pause: bool) {
+        self.begin(Chunk::EMPTY, is_end);
+        self.is_pause = is_pause;
+    }
+
+    /// What becomes of it is not sent: there is no place for content, or nobody said that it would be changed.
+    pub(crate) fn close(&mut self) {
+        self.original = Some(Chunk::EMPTY);
+    }
+
+    /// There is more before the end: the members of the chain that are still to be asked see no end yet.
+    pub(crate) fn put_off_end(&mut self) {
+        self.is_end = false;
+    }
+
+    /// The next hook only looks at it.
+    pub(crate) fn set_aside(&mut self) {
+        if self.original.is_none() {
+            self.kept = Some(self.chunks.clone());
+        }
+    }
+
+    /// The hook has looked at it.
+    #[inline]
+    pub(crate) fn restore(&mut self) {
+        if let Some(kept) = self.kept.take() {
+            self.chunks = kept;
+        }
+    }
+
+    /// Lets go of everything, for the next exchange.
+    pub(crate) fn release(&mut self) {
+        self.begin(Chunk::EMPTY, false);
+        self.kept = None;
+    }
+
+    /// Puts chunks in front of the others, in their order.
+    pub(crate) fn put_in_front(&mut self, chunks: Vec<Chunk>) {
+        chunks.into_iter().rev().for_each(|chunk| self.chunks.push_front(chunk));
     }
 
     /// As [`Content::begin`], to be looked at only.

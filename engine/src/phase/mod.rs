@@ -117,6 +117,12 @@ impl Phases {
         Self(self.0 | (is_asked as u16) << phase as u16)
     }
 
+    /// This set without `phase`.
+    #[must_use]
+    pub const fn without(self, phase: Phase) -> Self {
+        Self(self.0 & !(1 << phase as u16))
+    }
+
     /// The phases of either set.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {

@@ -3,7 +3,7 @@
 use super::content::Content;
 use super::peer::Peer;
 use super::response::Response;
-use super::session::Session;
+use super::session::{ContentUse, Session};
 use super::unasked::Unasked;
 use super::visit::{Connected, Flow};
 use crate::error::{Error, Result};
@@ -24,6 +24,12 @@ macro_rules! hooks {
         pub trait $name: Sized + 'static {
             /// What one exchange remembers from hook to hook. It is dropped behind `logging`, when the exchange is over.
             type Ctx: 'static;
+
+            /// What `request_body_filter` does, unless [`Session::set_request_content`] says otherwise.
+            const REQUEST_CONTENT: ContentUse = ContentUse::Rewrite;
+
+            /// What `response_body_filter` does, unless [`Session::set_response_content`] says otherwise.
+            const RESPONSE_CONTENT: ContentUse = ContentUse::Rewrite;
 
             /// Makes the context of an exchange, in front of the first hook of it that runs.
             fn new_ctx(&self) -> Self::Ctx;

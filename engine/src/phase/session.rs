@@ -24,8 +24,10 @@ pub struct Session {
     pub(crate) endpoint: Option<Rc<str>>,
     pub(crate) is_draining: bool,
     pub(crate) wants_close: bool,
-    pub(crate) request_content: ContentUse,
-    pub(crate) response_content: ContentUse,
+    /// Whether the hook that runs has said something for its member of the chain: the three below.
+    pub(crate) has_said: bool,
+    pub(crate) request_content: Option<ContentUse>,
+    pub(crate) response_content: Option<ContentUse>,
     /// Kept by the client's connection between its requests.
     pub(crate) connection: Option<Box<dyn Any>>,
     /// Content that is read before it is relayed, where somebody wants that.
@@ -34,13 +36,14 @@ pub struct Session {
     pub(crate) attached: Vec<Rc<LinkPool>>,
 }
 
-/// What the content hooks do with a message's content.
+/// What the content hooks of a member of the chain do with a message's content. What reaches further counts for the
+/// message: its length stays announced where nobody rewrites it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ContentUse {
     /// They may change it. Its length is not known before its end, so it is sent without one (chunked in HTTP/1.1).
     #[default]
     Rewrite,
-    /// They only look at it: the announced length stays. What they change all the same is not sent.
+    /// They only look at it. What they change all the same is not sent.
     Observe,
     /// They are not called.
     Skip,
@@ -65,8 +68,9 @@ impl Session {
             endpoint: None,
             is_draining: false,
             wants_close: false,
-            request_content: ContentUse::Rewrite,
-            response_content: ContentUse::Rewrite,
+            has_said: false,
+            request_content: None,
+            response_content: None,
             connection: None,
             intake: None,
             attached: Vec::new(),
@@ -86,8 +90,6 @@ impl Session {
         self.attempts = 0;
         self.is_draining = false;
         self.wants_close = false;
-        self.request_content = ContentUse::Rewrite;
-        self.response_content = ContentUse::Rewrite;
     }
 
     /// The request as the client sent it, with what filters changed. What is sent to an origin is made of it for each
@@ -188,16 +190,18 @@ impl Session {
         self.upgrades = Some(tokens);
     }
 
-    /// What the request's content hooks do with it. To be said before its first piece: in a filter of the request.
-    /// Default: [`ContentUse::Rewrite`].
+    /// What the caller's own content hooks do with the request's content. To be said before its first piece: in a
+    /// filter of the request. Default: what the type says with `REQUEST_CONTENT`.
     pub fn set_request_content(&mut self, what: ContentUse) {
-        self.request_content = what;
+        self.has_said = true;
+        self.request_content = Some(what);
     }
 
-    /// What the response's content hooks do with it. To be said before its head is sent: in a filter of the response,
-    /// or earlier. Default: [`ContentUse::Rewrite`].
+    /// What the caller's own content hooks do with the response's content. To be said before its head is sent: in a
+    /// filter of the response, or earlier. Default: what the type says with `RESPONSE_CONTENT`.
     pub fn set_response_content(&mut self, what: ContentUse) {
-        self.response_content = what;
+        self.has_said = true;
+        self.response_content = Some(what);
     }
 
     /// Reads the request's content before it is known where it goes: all of it, which is kept, and relayed later past
@@ -229,7 +233,16 @@ impl Session {
     /// Lets a filter take part in this exchange from the next phase on: behind all others for requests, in front of
     /// them for responses.
     pub fn attach(&mut self, filter: &Rc<LinkPool>) {
+        self.has_said = true;
         self.attached.push(Rc::clone(filter));
+    }
+
+    /// Forgets what a hook said that ended before it answered.
+    pub(crate) fn unsay(&mut self) {
+        self.has_said = false;
+        self.request_content = None;
+        self.response_content = None;
+        self.attached.clear();
     }
 
     /// As new, for the next exchange.
@@ -240,7 +253,7 @@ impl Session {
         self.endpoint = None;
         self.connection = None;
         self.intake = None;
-        self.attached.clear();
+        self.unsay();
     }
 }
 

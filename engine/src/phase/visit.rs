@@ -6,7 +6,6 @@ use super::peer::Peer;
 use super::response::Response;
 use super::session::Session;
 use crate::error::{Error, Result};
-use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Fields, RequestHead, ResponseHead};
 use std::rc::Rc;
 
@@ -64,7 +63,7 @@ impl Visit {
             head.release();
         }
         self.response = None;
-        self.content.begin(Chunk::EMPTY, false);
+        self.content.release();
         self.request_trailers = None;
         self.response_trailers = None;
         self.peer = None;

@@ -2,7 +2,7 @@
 
 use super::slots::{Client, Role, Running, Serving, Slot, Stage, Upstream};
 use super::{Life, Shard};
-use crate::exchange::{Action, Env, Exchange, Fault, Id, Outcome, Refusal, Side};
+use crate::exchange::{Action, Callback, Env, Exchange, Fault, Id, Outcome, Refusal, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::QUEUE_HIGH_BYTES;
@@ -37,9 +37,15 @@ impl<I: Io> Shard<I> {
     /// Moves parts both ways until neither side has one that may be taken.
     pub(super) fn relay_exchange(&mut self, key: ExchangeKey) {
         let mut has_moved = self.relay_side(key, Side::Downstream);
-        // What one side brought may let the other go on, until one brings nothing.
-        for side in [Side::Upstream, Side::Downstream].into_iter().cycle() {
-            if !self.relay_side(key, side) {
+        loop {
+            // What one side brought may let the other go on, until one brings nothing.
+            for side in [Side::Upstream, Side::Downstream].into_iter().cycle() {
+                if !self.relay_side(key, side) {
+                    break;
+                }
+                has_moved = true;
+            }
+            if !self.call_back(key) {
                 break;
             }
             has_moved = true;
@@ -60,6 +66,43 @@ impl<I: Io> Shard<I> {
         has_moved
     }
 
+    /// Calls a content hook that asked for it, where that has become due.
+    #[inline]
+    fn call_back(&mut self, key: ExchangeKey) -> bool {
+        let callback = self.exchanges.get(key).and_then(|running| running.exchange.callback());
+        callback.is_some_and(|callback| self.call_back_for(key, callback))
+    }
+
+    #[cold]
+    fn call_back_for(&mut self, key: ExchangeKey, callback: Callback) -> bool {
+        let Some(running) = self.exchanges.get(key) else { return false };
+        let ends = |side| match side {
+            Side::Downstream => (Some(running.downstream), running.upstream),
+            Side::Upstream => (running.upstream, Some(running.downstream)),
+        };
+        let is_due = match callback {
+            Callback::Now => true,
+            Callback::Room(side) => self.may_queue(ends(side).1),
+            Callback::Pause(side) => {
+                let (from, to) = ends(side);
+                let is_dry = from.and_then(|from| self.conns.get(from)).is_none_or(|slot| slot.is_dry);
+                is_dry && running.exchange.accepts(side) && self.may_queue(to)
+            }
+        };
+        if is_due {
+            self.feed(key, |exchange, env| exchange.on_callback(callback, env));
+        }
+        is_due
+    }
+
+    /// Whether more may be queued on a connection, if there is one.
+    #[inline]
+    fn may_queue(&mut self, key: Option<ConnKey>) -> bool {
+        let Some(slot) = key.and_then(|key| self.conns.get_mut(key)) else { return true };
+        slot.is_full |= slot.conn.held_bytes() >= QUEUE_HIGH_BYTES;
+        !slot.is_full
+    }
+
     #[inline]
     fn next_part(&mut self, key: ExchangeKey, side: Side) -> Option<Part> {
         let running = self.exchanges.get(key)?;
@@ -70,11 +113,8 @@ impl<I: Io> Shard<I> {
             Side::Downstream => (Some(running.downstream), running.upstream),
             Side::Upstream => (running.upstream, Some(running.downstream)),
         };
-        if let Some(slot) = to.and_then(|to| self.conns.get_mut(to)) {
-            slot.is_full |= slot.conn.held_bytes() >= QUEUE_HIGH_BYTES;
-            if slot.is_full {
-                return None;
-            }
+        if !self.may_queue(to) {
+            return None;
         }
         if side == Side::Downstream
             && let Some(part) = self.exchanges.get_mut(key).and_then(|running| running.exchange.poll_intake())
@@ -92,13 +132,13 @@ impl<I: Io> Shard<I> {
         }
         self.relay_leaving(key);
         let Some(running) = self.exchanges.get(key) else { return };
-        let (downstream, upstream, is_parked) =
-            (running.downstream, running.upstream, running.exchange.is_parked());
+        let (downstream, upstream, is_held) =
+            (running.downstream, running.upstream, running.exchange.is_held());
         let is_drained = |slot: &&Slot| slot.conn.undecoded_bytes() == 0;
-        // While a hook waits the origin's end waits with what came before it.
+        // While a hook waits, or has more to send, the origin's end waits with what came before it.
         if let Some(slot) = upstream.and_then(|key| self.conns.get(key)).filter(is_drained)
             && slot.conn.is_failed()
-            && !is_parked
+            && !is_held
         {
             let has_begun = slot.conn.has_response_begun();
             let reset = if has_begun { Reset::Truncated } else { Reset::Unanswered };

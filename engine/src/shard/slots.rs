@@ -26,6 +26,8 @@ pub(super) struct Slot {
     /// Whether the other side of the exchange is paused because this queue passed its high mark; it goes on at the
     /// low mark.
     pub(super) is_full: bool,
+    /// Whether the last receive left nothing in the socket, as far as one can tell.
+    pub(super) is_dry: bool,
 }
 
 /// What a timer belongs to.
@@ -116,7 +118,8 @@ impl Running {
 
 impl Slot {
     pub(super) fn new(conn: Connection, role: Role) -> Self {
-        Self { conn, role, interest: Interest::default(), timer: None, is_touched: false, is_full: false }
+        let interest = Interest::default();
+        Self { conn, role, interest, timer: None, is_touched: false, is_full: false, is_dry: true }
     }
 
     /// Puts the connection in the list of those to settle, once.

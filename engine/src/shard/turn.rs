@@ -278,10 +278,12 @@ impl<I: Io> Shard<I> {
         let mut vacant = self.pool.large();
         let received = self.io.receive(key, vacant.spare());
         let Some(slot) = self.conns.get_mut(key) else { return Received::Dry };
+        slot.is_dry = true;
         match received {
             Ok(0) => slot.conn.on_finished(self.now),
             Ok(len) => {
                 let is_full = len == vacant.capacity();
+                slot.is_dry = !is_full;
                 vacant.fill(len);
                 slot.conn.on_received(self.now, vacant.freeze());
                 let counter = match slot.role {
