@@ -5,7 +5,7 @@
 
 use crate::config::units::format_size;
 use crate::serve::{cost, shards};
-use ringway_engine::settings::Settings;
+use ringway_engine::settings::{Compression, ConcurrencyLimit, RateLimit, Settings};
 use std::fmt::{self, Display, Formatter};
 
 /// What serving `settings` needs.
@@ -31,6 +31,10 @@ struct Descriptors {
 /// Bytes by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Memory {
+    /// Of limits that hold for the process.
+    limits: u64,
+    /// Of responses that are being coded.
+    codings: u64,
     shards: u64,
     idle: u64,
     worst: u64,
@@ -100,12 +104,53 @@ impl Memory {
         let connection = cost::BUSY_CONNECTION_BYTES + cost::IDLE_CONNECTION_BYTES;
         let exchange = heads + limits.replay_bytes as u64 + 2 * connection;
         let clients = limits.connections as u64;
+        let (limits, codings) = (limits_of(settings), codings_of(settings, shards));
+        let fixed = shards * cost::SHARD_BYTES + limits;
         Self {
+            limits,
+            codings,
             shards: shards * cost::SHARD_BYTES,
             idle: clients.saturating_mul(cost::IDLE_CONNECTION_BYTES),
-            worst: clients.saturating_mul(exchange).saturating_add(shards * cost::SHARD_BYTES),
+            worst: clients.saturating_mul(exchange).saturating_add(codings).saturating_add(fixed),
         }
     }
+}
+
+/// What is remembered of whom, for limits of rate and number.
+fn limits_of(settings: &Settings) -> u64 {
+    let routes = settings.sites.iter().flat_map(|site| &site.routes).map(|route| &route.filters);
+    let of_sites = settings.sites.iter().map(|site| (&site.rate_limits, &site.concurrency_limits));
+    let all = of_sites.chain(routes.map(|filters| (&filters.rate_limits, &filters.concurrency_limits)));
+    let bytes = |(rates, numbers): (&Vec<RateLimit>, &Vec<ConcurrencyLimit>)| {
+        let keys =
+            rates.iter().map(|limit| limit.keys.next_power_of_two().max(8) as u64 * cost::RATE_KEY_BYTES);
+        keys.sum::<u64>() + numbers.len() as u64 * cost::CONCURRENCY_LIMIT_BYTES
+    };
+    all.map(bytes).sum()
+}
+
+/// What coders and decoders hold when as many as possible are in use.
+fn codings_of(settings: &Settings, shards: u64) -> u64 {
+    let filters = settings.sites.iter().flat_map(|site| &site.routes).map(|route| &route.filters);
+    // Routes that code in the same way share their coders.
+    let mut encoders: Vec<&Compression> = Vec::new();
+    let mut decodes = false;
+    for filters in filters {
+        decodes |= filters.decompression.is_some();
+        if let Some(compression) = &filters.compression {
+            decodes |= compression.policy.decodes;
+            if !encoders.contains(&compression) {
+                encoders.push(compression);
+            }
+        }
+    }
+    let encoder = |compression: &&Compression| {
+        let largest = compression.policy.offered.iter().map(|coding| cost::encoder_bytes(*coding)).max();
+        shards.saturating_mul(compression.streams_max as u64).saturating_mul(largest.unwrap_or(0))
+    };
+    let clients = settings.limits.connections as u64;
+    let decoders = if decodes { clients.saturating_mul(cost::DECODER_BYTES) } else { 0 };
+    encoders.iter().map(encoder).fold(decoders, u64::saturating_add)
 }
 
 impl Display for Bill {
@@ -121,6 +166,16 @@ impl Display for Bill {
             "             clients {clients}, upstream {upstream}, listeners {listeners}, process {process}"
         )?;
         writeln!(f, "memory       {} for shards without connections", format_size(self.memory.shards))?;
+        if self.memory.limits > 0 {
+            writeln!(f, "             {} for limits of rate and number", format_size(self.memory.limits))?;
+        }
+        if self.memory.codings > 0 {
+            writeln!(
+                f,
+                "             {} for content that is coded or decoded, at most",
+                format_size(self.memory.codings)
+            )?;
+        }
         let each = format_size(cost::IDLE_CONNECTION_BYTES);
         writeln!(
             f,
@@ -169,6 +224,22 @@ mod tests {
         let shown = |hard| Bill::new(&settings(), OpenFiles { soft: 1024, hard }).to_string();
         assert!(!shown(10_000).contains("warning"));
         assert!(shown(1024).contains("warning: "), "{}", shown(1024));
+    }
+
+    #[test]
+    fn limits_and_codings_are_on_the_bill() {
+        use ringway_engine::coding::Policy;
+        use ringway_engine::settings::LimitKey;
+        let mut settings = settings();
+        let shown =
+            |settings: &Settings| Bill::new(settings, OpenFiles { soft: 1024, hard: 10_000 }).to_string();
+        assert!(!shown(&settings).contains("coded"));
+        settings.sites[0].concurrency_limits = vec![ConcurrencyLimit { max: 1, key: LimitKey::All }];
+        let filters = &mut settings.sites[0].routes[0].filters;
+        filters.compression = Some(Compression { policy: Policy::default(), streams_max: 10 });
+        let bill = shown(&settings);
+        assert!(bill.contains("32 KiB for limits of rate and number"), "{bill}");
+        assert!(bill.contains("160 MiB for content that is coded or decoded, at most"), "{bill}");
     }
 
     #[test]

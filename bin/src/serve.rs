@@ -62,6 +62,7 @@ pub(crate) fn shards(settings: &Settings) -> usize {
 /// What serving costs; the engine's bounds, from which `ringway check` makes its bill.
 pub(crate) mod cost {
     use super::limits;
+    use ringway_engine::coding::Coding;
 
     /// One shard without connections: its ring, its stack, its pools. Measured: 1.4 MiB, and the ring's entries
     /// in the kernel.
@@ -72,6 +73,21 @@ pub(crate) mod cost {
     /// received but not decoded.
     pub(crate) const BUSY_CONNECTION_BYTES: u64 =
         (limits::QUEUE_HIGH_BYTES + limits::UNDECODED_HIGH_BYTES) as u64;
+    /// What one key of a limit of rate takes.
+    pub(crate) const RATE_KEY_BYTES: u64 = 8;
+    /// What a limit of number takes.
+    pub(crate) const CONCURRENCY_LIMIT_BYTES: u64 = 32 << 10;
+    /// What a decoder holds at most: the window of Brotli or Zstandard, and as much again on the way.
+    pub(crate) const DECODER_BYTES: u64 = 17 << 20;
+
+    /// What a coder holds at most, at the default level. Measured: 0.4, 3.1 and 1.8 MiB.
+    pub(crate) const fn encoder_bytes(coding: Coding) -> u64 {
+        match coding {
+            Coding::Gzip | Coding::Deflate => 512 << 10,
+            Coding::Brotli => 4 << 20,
+            Coding::Zstd => 2 << 20,
+        }
+    }
     /// Descriptors of one shard besides its connections: ring, listeners aside, wake-ups. Counted: 6.
     pub(crate) const SHARD_DESCRIPTORS: u64 = 8;
     /// Descriptors of the process besides its shards: standard streams, control socket, log, signals.

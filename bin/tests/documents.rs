@@ -6,9 +6,10 @@ use std::process::Command;
 #[test]
 fn configurations_in_documents_pass_the_check() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let docs = std::fs::read_dir(root.join("docs"))
-        .expect("a directory")
-        .map(|entry| entry.expect("an entry").path());
+    let docs = ["docs", "docs/guide"].into_iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(root.join(folder)).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").path())
+    });
     let mut checked = 0;
     for path in
         docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|e| e == "md"))

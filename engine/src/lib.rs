@@ -8,7 +8,7 @@
 //! - [`error`]: errors that say whose fault they are;
 //! - [`rt`]: time, tasks and blocking work on a shard;
 //! - [`client`]: asking others from within; [`app`]: answering by oneself;
-//! - [`meter`]: rates, limits and numbers in flight; [`coding`]: content codings;
+//! - [`filter`]: filters that come along; [`meter`]: rates, limits and numbers in flight; [`coding`]: content codings;
 //! - [`published`]: values that one thread publishes and every shard reads;
 //! - [`service`], [`settings`], [`lifecycle`]: what is listened to, with whom, and for how long.
 //!
@@ -61,6 +61,7 @@ pub mod coding;
 pub mod conn;
 pub mod error;
 pub mod exchange;
+pub mod filter;
 pub mod io;
 pub mod keys;
 pub mod lifecycle;
@@ -91,6 +92,8 @@ mod guide {
     struct ErrorHandling;
     #[doc = include_str!("../../docs/guide/failover.md")]
     struct Failover;
+    #[doc = include_str!("../../docs/guide/filters.md")]
+    struct Filters;
     #[doc = include_str!("../../docs/guide/from-pingora.md")]
     struct FromPingora;
     #[doc = include_str!("../../docs/guide/getting-started.md")]

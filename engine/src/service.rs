@@ -4,15 +4,19 @@
 
 use crate::app::{self, HttpApp, StreamApp};
 use crate::phase::{App, Filter, LinkPool, Proxy, Rooms};
+use crate::settings::Settings;
+use crate::site::Shared;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// The services of a server's listeners, by the listener's index in the settings. Cheap to clone.
+/// The services of a server's listeners, by the listener's index in the settings, and what all its shards have in
+/// common. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     http: Arc<Vec<Option<Service>>>,
     streams: Arc<Vec<Option<StreamService>>>,
+    shared: Arc<OnceLock<Shared>>,
 }
 
 /// Who serves the connections of a TCP listener: see [`StreamApp`].
@@ -97,7 +101,7 @@ impl StreamService {
 impl Services {
     /// Services by listener; `None` serves the sites of the settings.
     pub fn new(http: Vec<Option<Service>>) -> Self {
-        Self { http: Arc::new(http), streams: Arc::default() }
+        Self { http: Arc::new(http), ..Self::default() }
     }
 
     /// Services by TCP listener; `None` relays to the cluster of the settings.
@@ -105,6 +109,11 @@ impl Services {
     pub fn with_streams(mut self, streams: Vec<Option<StreamService>>) -> Self {
         self.streams = Arc::new(streams);
         self
+    }
+
+    /// What the sites of all shards have in common; made by the shard that asks first.
+    pub(crate) fn shared(&self, settings: &Settings) -> &Shared {
+        self.shared.get_or_init(|| Shared::new(settings))
     }
 
     /// Makes the members of a listener's chain for this shard.

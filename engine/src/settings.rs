@@ -4,6 +4,8 @@
 //! from KDL, a framework user from code) has already turned words into values. [`Settings::check`] finds
 //! contradictions that no single value shows, such as a route to a cluster that does not exist.
 
+use crate::coding::{DecodeLimits, Policy};
+use crate::meter::Quota;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -146,6 +148,10 @@ pub struct Site {
     pub hosts: Vec<String>,
     /// The longest matching path wins; of equals the first whose method fits.
     pub routes: Vec<Route>,
+    /// How often requests for these hosts may come, all routes together.
+    pub rate_limits: Vec<RateLimit>,
+    /// How many requests for these hosts may be under way, all routes together.
+    pub concurrency_limits: Vec<ConcurrencyLimit>,
 }
 
 /// One rule of a site.
@@ -161,8 +167,73 @@ pub struct Route {
     pub response_fields: Vec<FieldEdit>,
     /// Upgrade tokens that may pass besides `websocket`; lower case. `h2c` never passes.
     pub upgrades: Vec<String>,
+    /// What else happens to requests and responses.
+    pub filters: Filters,
     /// What to do with a request that matches.
     pub action: RouteAction,
+}
+
+/// What happens to the messages of a route: nothing by default. What each does is in [`crate::filter`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filters {
+    /// How responses are coded, and decoded for clients that exclude how they were coded.
+    pub compression: Option<Compression>,
+    /// Decodes responses for whatever looks into them, and what they may become.
+    pub decompression: Option<DecodeLimits>,
+    /// Bytes of a request's content; more is 413.
+    pub request_bytes_max: Option<u64>,
+    /// Bytes of a response's content; more is 502.
+    pub response_bytes_max: Option<u64>,
+    /// How often requests may come.
+    pub rate_limits: Vec<RateLimit>,
+    /// How many requests may be under way.
+    pub concurrency_limits: Vec<ConcurrencyLimit>,
+}
+
+/// How responses are coded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compression {
+    /// Which, and how.
+    pub policy: Policy,
+    /// Responses that are coded at a time, on each shard.
+    pub streams_max: usize,
+}
+
+/// How often requests may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// So often, for each key.
+    pub quota: Quota,
+    /// Whose requests are counted together.
+    pub key: LimitKey,
+    /// How long a request may wait for its time, before it is refused.
+    pub delay_max: Duration,
+    /// Keys that are remembered at a time; eight bytes each.
+    pub keys: usize,
+}
+
+/// How many requests may be under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConcurrencyLimit {
+    /// So many, for each key.
+    pub max: u64,
+    /// Whose requests are counted together.
+    pub key: LimitKey,
+}
+
+/// Whose requests a limit counts together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitKey {
+    /// Those of one address.
+    Client,
+    /// Those with one value of this field; without it, those of one address.
+    Header(String),
+    /// Those for one host.
+    Host,
+    /// Those for one path.
+    Path,
+    /// All.
+    All,
 }
 
 /// Which paths a route takes.
@@ -378,6 +449,13 @@ impl Cluster {
     }
 }
 
+impl Site {
+    /// These routes for these hosts.
+    pub fn new(hosts: Vec<String>, routes: Vec<Route>) -> Self {
+        Self { hosts, routes, rate_limits: Vec::new(), concurrency_limits: Vec::new() }
+    }
+}
+
 impl Route {
     /// A route for `path`, every method, without edits.
     pub fn new(path: PathPattern, action: RouteAction) -> Self {
@@ -387,6 +465,7 @@ impl Route {
             request_fields: Vec::new(),
             response_fields: Vec::new(),
             upgrades: Vec::new(),
+            filters: Filters::default(),
             action,
         }
     }
@@ -399,10 +478,10 @@ impl Settings {
         Self {
             listeners: vec![Listener { address: listen, mode: None }],
             clusters: vec![Cluster::new("upstream", endpoints)],
-            sites: vec![Site {
-                hosts: vec!["*".into()],
-                routes: vec![Route::new(PathPattern::Any, RouteAction::Proxy { cluster: "upstream".into() })],
-            }],
+            sites: vec![Site::new(
+                vec!["*".into()],
+                vec![Route::new(PathPattern::Any, RouteAction::Proxy { cluster: "upstream".into() })],
+            )],
             drain_timeout: Duration::from_secs(30),
             ..Self::default()
         }

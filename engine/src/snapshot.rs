@@ -41,7 +41,8 @@ impl Snapshot {
     /// Works out `settings`, which were checked. A listener for which there is no service serves the sites.
     pub fn with(settings: Arc<Settings>, services: &Services) -> Self {
         let rooms = Rooms::new();
-        let sites = Members::new(vec![LinkPool::of_proxy(Rc::new(Sites::new(&settings, &rooms)), &rooms)]);
+        let sites = Sites::new(&settings, services.shared(&settings), &rooms);
+        let sites = Members::new(vec![LinkPool::of_proxy(Rc::new(sites), &rooms)]);
         let members =
             |listener| services.members(listener, &rooms).map_or_else(|| Rc::clone(&sites), Members::new);
         let members = (0..settings.listeners.len()).map(members).collect();

@@ -162,6 +162,11 @@ impl<'a> Value<'a> {
         Self { kdl: entry.value(), span: whole.end - length.min(whole.len())..whole.end }
     }
 
+    /// Whether it is just this string.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        self.kdl.as_string() == Some(text)
+    }
+
     /// A string.
     pub(crate) fn text(&self, report: &mut Report) -> Option<&'a str> {
         match self.kdl {

@@ -1,8 +1,8 @@
 //! What HTTP allows in the names and values that a configuration adds to messages or compares with them.
 
-use super::diagnose::Problem;
+use super::diagnose::{Problem, closest};
 use ringway_engine::route::canonical;
-use ringway_engine::settings::PathPattern;
+use ringway_engine::settings::{LimitKey, PathPattern};
 use std::net::Ipv6Addr;
 
 /// One method or several with commas between: `GET`, `GET,HEAD`. They are compared byte by byte.
@@ -115,6 +115,29 @@ pub(crate) fn parse_field_name(text: &str) -> Result<String, Problem> {
         return Err(Problem::new(message));
     }
     Ok(text.to_owned())
+}
+
+/// Whose requests a limit counts together: `client`, `host`, `path`, `all`, `header:NAME`.
+pub(crate) fn parse_limit_key(text: &str) -> Result<LimitKey, Problem> {
+    const WORDS: [(&str, LimitKey); 4] = [
+        ("client", LimitKey::Client),
+        ("host", LimitKey::Host),
+        ("path", LimitKey::Path),
+        ("all", LimitKey::All),
+    ];
+    if let Some((_, key)) = WORDS.into_iter().find(|(word, _)| *word == text) {
+        return Ok(key);
+    }
+    if let Some(name) = text.strip_prefix("header:") {
+        return parse_field_name(name).map(LimitKey::Header);
+    }
+    let problem = Problem::new(format!("requests cannot be counted by `{text}`"));
+    let words = ["client", "host", "path", "all", "header:"];
+    Err(match closest(text.split_inclusive(':').next().unwrap_or(text), words) {
+        Some("header:") => problem.with_help("write \"header:NAME\""),
+        Some(meant) => problem.with_help(format!("did you mean \"{meant}\"?")),
+        None => problem.with_help("\"client\", \"host\", \"path\", \"header:NAME\" or \"all\""),
+    })
 }
 
 /// A field value (RFC 9110 section 5.5): no control characters but tab, no blanks at the ends.

@@ -47,15 +47,15 @@ fn the_example_says_what_it_says() {
             Cluster::new("app", vec![endpoint(9001, 1), endpoint(9002, 2)]),
             Cluster::new("db", vec![endpoint(5433, 1)]),
         ],
-        sites: vec![Site {
-            hosts: vec!["*".into()],
-            routes: vec![
+        sites: vec![Site::new(
+            vec!["*".into()],
+            vec![
                 api,
                 Route::new(PathPattern::Prefix("/old/".into()), redirect),
                 Route::new(PathPattern::Exact("/health".into()), respond),
                 Route::new(PathPattern::Any, proxy()),
             ],
-        }],
+        )],
         access_log: AccessLog { target: LogTarget::Stdout, format: LogFormat::Json },
         drain_timeout: Duration::from_secs(30),
         ..Settings::default()
@@ -178,6 +178,46 @@ fn all_errors_come_in_one_pass_with_their_places() {
         return;
     }
     assert_eq!(shown, expected, "UPDATE_EXPECT=1 regenerates the expected output");
+}
+
+#[test]
+fn filters_that_make_no_sense_are_errors() {
+    let route =
+        |line: &str| format!("listen \"127.0.0.1:1\"\nsite \"*\" {{ route {{ {line}; respond; }}; }}");
+    for (line, said) in [
+        ("compress", "`compress` needs a value: CODING"),
+        ("compress \"brotli\"", "did you mean \"br\"?"),
+        ("compress \"gzip\" \"gzip\"", "`gzip` is given twice"),
+        ("compress \"gzip\" \"off\"", "this has no effect with \"off\""),
+        ("compress \"off\" min=\"1KiB\"", "this has no effect with \"off\""),
+        ("compress \"gzip\" min=1", "`1` has no unit"),
+        ("compress \"gzip\" mim=\"1KiB\"", "did you mean `min=`?"),
+        ("compress \"gzip\" { types \"text\"; }", "`text` is not a type of content"),
+        ("compress \"gzip\" { level gzip=10; }", "10 is not between 1 and 9"),
+        ("compres \"gzip\"", "did you mean `compress`?"),
+        ("decompress \"often\"", "`often` is not a time to decode"),
+        ("request-limit 10", "`10` has no unit"),
+        ("response-limit \"1MB\"", "did you mean \"1MiB\"?"),
+        ("request-limit \"1MiB\"; request-limit \"2MiB\"", "`request-limit` is given twice"),
+        ("rate-limit \"0/s\"", "a rate of nothing would refuse everything"),
+        ("rate-limit \"100\"", "a rate is a whole number, a slash and a time"),
+        ("rate-limit \"1/fortnight\"", "a rate is a whole number, a slash and a time"),
+        ("rate-limit \"1/0s\"", "a rate is a whole number, a slash and a time"),
+        ("rate-limit \"1/s\" by=\"clinet\"", "did you mean \"client\"?"),
+        ("rate-limit \"1/s\" by=\"header\"", "write \"header:NAME\""),
+        ("rate-limit \"1/s\" by=\"header:a b\"", "`a b` is not a field name"),
+        ("rate-limit \"1/s\" delay=\"30s\"", "a request waits less than 30s"),
+        ("rate-limit \"1/s\" burst=0", "0 is not between 1 and"),
+        ("concurrency-limit 0", "0 is not between 1 and"),
+    ] {
+        let errors = errors(&route(line));
+        assert!(errors.contains(said) && errors.ends_with("f: 1 error"), "{line}: {errors}");
+    }
+    for line in
+        ["rate-limit \"1/s\"; rate-limit \"10/m\" by=\"all\"", "rate-limit \"1/500ms\"", "compress \"off\""]
+    {
+        assert!(read_text(&route(line)).is_ok(), "{line}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! gets wrong once. Fractions and sums (`1.5s`, `1m30s`) are refused too: each value has one way to be written.
 
 use super::diagnose::Problem;
+use ringway_engine::meter::Quota;
 use std::time::Duration;
 
 /// A time: `500ms`, `30s`, `2m`, `1h`.
@@ -24,6 +25,25 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, Problem> {
     multiple
         .and_then(|multiple| count.checked_mul(multiple))
         .ok_or_else(|| Problem::new(format!("`{text}` is more than this program can count")))
+}
+
+/// So many in so much time: `100/s`, `10/m`, `1/500ms`.
+pub(crate) fn parse_rate(text: &str) -> Result<Quota, Problem> {
+    let malformed = || {
+        Problem::new(format!("`{text}`: a rate is a whole number, a slash and a time"))
+            .with_help(r#"for example "100/s", "10/m" or "1/500ms""#)
+    };
+    let (events, per) = text.split_once('/').ok_or_else(malformed)?;
+    let events: u32 = match events.parse() {
+        Ok(events @ 1..=RATE_MAX) => events,
+        Ok(0) => return Err(Problem::new("a rate of nothing would refuse everything")),
+        Ok(_) => return Err(Problem::new(format!("`{text}` is more than {RATE_MAX}"))),
+        Err(_) => return Err(malformed()),
+    };
+    // A unit alone is one of it.
+    let time = if per.starts_with(|c: char| c.is_ascii_digit()) { per.to_owned() } else { format!("1{per}") };
+    let per = parse_time(&time).map_err(|_| malformed())?;
+    if per.is_zero() { Err(malformed()) } else { Ok(Quota::new(events, per)) }
 }
 
 /// The largest unit that shows `bytes` without a long fraction.
@@ -107,6 +127,8 @@ fn split<'a>(text: &'a str, quantity: &Quantity) -> Result<(u64, &'a str), Probl
     Ok((count, unit))
 }
 
+/// Requests in the time of a rate: one a nanosecond in the shortest time would be as many.
+const RATE_MAX: u32 = 1_000_000;
 /// A year: what is longer was not meant, and sums of times must not overflow.
 const TIME_MAX_MS: u64 = 366 * 24 * 3600 * 1000;
 

@@ -79,6 +79,8 @@ outcomes! {
     ConnectTimeout, Upstream, 504, "connect_timeout";
     /// The origin closed or reset before the head of its answer was complete.
     UpstreamClosed, Upstream, 502, "upstream_closed";
+    /// The origin's answer is longer than a filter allows.
+    UpstreamTooLarge, Upstream, 502, "upstream_too_large";
     /// The origin's answer is not HTTP; the log names the rule.
     UpstreamMalformed, Upstream, 502, "upstream_malformed";
     /// The origin did not begin to answer in time.

@@ -15,7 +15,6 @@ pub mod cell;
 pub mod chain;
 pub mod content;
 pub mod facts;
-pub mod fields;
 pub(crate) mod intake;
 pub mod peer;
 pub mod proxy;

@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn site(host: &str, routes: &[&str]) -> Site {
-        Site { hosts: vec![host.into()], routes: routes.iter().map(|text| route(text)).collect() }
+        Site::new(vec![host.into()], routes.iter().map(|text| route(text)).collect())
     }
 
     /// The table of a site `*` with these routes.

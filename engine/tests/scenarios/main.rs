@@ -12,6 +12,7 @@ mod drain;
 mod early;
 mod errors;
 mod expect;
+mod filters;
 mod forwarding;
 mod framing;
 mod hooks;

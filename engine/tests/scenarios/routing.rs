@@ -402,7 +402,7 @@ fn edit_requests(w: &World, edits: Vec<FieldEdit>) {
 }
 
 fn site(host: &str, routes: Vec<Route>) -> Site {
-    Site { hosts: vec![host.into()], routes }
+    Site::new(vec![host.into()], routes)
 }
 
 fn exact(path: &str) -> PathPattern {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod fields;
+mod filters;
 mod forwarding;
 mod limits;
 mod listen;

@@ -6,6 +6,7 @@ use super::super::node::{Node, Value};
 use super::super::spec::{Arguments, Directive, Property, Spec, visit_all};
 use super::super::syntax::{parse_location, parse_media_type, parse_methods, parse_path, parse_upgrade};
 use super::fields::{REQUEST_HEADER, RESPONSE_HEADER};
+use super::filters::{self, Filtered, FiltersDraft};
 use super::site::SiteDraft;
 use ringway_engine::settings::{FieldEdit, PathPattern, Route, RouteAction};
 
@@ -28,8 +29,27 @@ pub(super) static ROUTE: Directive<SiteDraft> = Directive {
     apply,
 };
 
-static KEYS: &[&Directive<RouteDraft>] =
-    &[&PROXY, &REDIRECT, &RESPOND, &REQUEST_HEADER, &RESPONSE_HEADER, &UPGRADE];
+static KEYS: &[&Directive<RouteDraft>] = &[
+    &PROXY,
+    &REDIRECT,
+    &RESPOND,
+    &REQUEST_HEADER,
+    &RESPONSE_HEADER,
+    &UPGRADE,
+    &COMPRESS,
+    &DECOMPRESS,
+    &REQUEST_LIMIT,
+    &RESPONSE_LIMIT,
+    &RATE_LIMIT,
+    &CONCURRENCY_LIMIT,
+];
+
+static COMPRESS: Directive<RouteDraft> = filters::compress();
+static DECOMPRESS: Directive<RouteDraft> = filters::decompress();
+static REQUEST_LIMIT: Directive<RouteDraft> = filters::request_limit();
+static RESPONSE_LIMIT: Directive<RouteDraft> = filters::response_limit();
+static RATE_LIMIT: Directive<RouteDraft> = filters::rate_limit();
+static CONCURRENCY_LIMIT: Directive<RouteDraft> = filters::concurrency_limit();
 
 /// A route that is being read.
 #[derive(Default)]
@@ -37,6 +57,7 @@ pub(super) struct RouteDraft {
     pub(super) request_fields: Vec<FieldEdit>,
     pub(super) response_fields: Vec<FieldEdit>,
     upgrades: Vec<String>,
+    filters: FiltersDraft,
     /// What it is told to do; `None` where that is given but wrong.
     actions: Vec<(Span, Option<RouteAction>)>,
     proxied: Vec<Mention>,
@@ -59,9 +80,16 @@ fn apply(node: &Node<'_>, site: &mut SiteDraft, report: &mut Report) {
         site.faulty += 1;
         return;
     };
-    let RouteDraft { request_fields, response_fields, upgrades, .. } = draft;
-    let route = Route { path, methods, request_fields, response_fields, upgrades, action };
+    let RouteDraft { request_fields, response_fields, upgrades, filters, .. } = draft;
+    let route = Route { request_fields, response_fields, methods, upgrades, ..Route::new(path, action) };
     site.routes.push((route, node.span()));
+    site.route_filters.push(filters);
+}
+
+impl Filtered for RouteDraft {
+    fn filters(&mut self) -> &mut FiltersDraft {
+        &mut self.filters
+    }
 }
 
 impl RouteDraft {

@@ -5,6 +5,7 @@ use super::super::node::Node;
 use super::super::spec::{Arguments, Directive, Spec, visit_all};
 use super::super::syntax::parse_host;
 use super::super::{Draft, Mention};
+use super::filters::{self, Filtered, FiltersDraft};
 use super::route::ROUTE;
 use ringway_engine::settings::{PathPattern, Route, Site};
 
@@ -22,12 +23,23 @@ pub(super) static SITE: Directive<Draft> = Directive {
     apply,
 };
 
-static KEYS: &[&Directive<SiteDraft>] = &[&ROUTE];
+static KEYS: &[&Directive<SiteDraft>] =
+    &[&ROUTE, &COMPRESS, &DECOMPRESS, &REQUEST_LIMIT, &RESPONSE_LIMIT, &RATE_LIMIT, &CONCURRENCY_LIMIT];
+
+static COMPRESS: Directive<SiteDraft> = filters::compress();
+static DECOMPRESS: Directive<SiteDraft> = filters::decompress();
+static REQUEST_LIMIT: Directive<SiteDraft> = filters::request_limit();
+static RESPONSE_LIMIT: Directive<SiteDraft> = filters::response_limit();
+static RATE_LIMIT: Directive<SiteDraft> = filters::rate_limit();
+static CONCURRENCY_LIMIT: Directive<SiteDraft> = filters::concurrency_limit();
 
 /// A site that is being read.
 #[derive(Default)]
 pub(super) struct SiteDraft {
     pub(super) routes: Vec<(Route, Span)>,
+    /// Of each of the routes.
+    pub(super) route_filters: Vec<FiltersDraft>,
+    filters: FiltersDraft,
     pub(super) proxied: Vec<Mention>,
     /// Routes that are there but wrong, so that the site is not called empty as well.
     pub(super) faulty: usize,
@@ -52,8 +64,18 @@ fn apply(node: &Node<'_>, draft: &mut Draft, report: &mut Report) {
     }
     check_reachable(&site.routes, report);
     draft.proxied.append(&mut site.proxied);
-    let routes = site.routes.into_iter().map(|(route, _)| route).collect();
-    draft.config.settings.sites.push(Site { hosts, routes });
+    let of_routes = site.routes.into_iter().zip(site.route_filters);
+    let routes = of_routes
+        .map(|((route, _), filters)| Route { filters: filters.finish(&site.filters), ..route })
+        .collect();
+    let FiltersDraft { rate_limits, concurrency_limits, .. } = site.filters;
+    draft.config.settings.sites.push(Site { rate_limits, concurrency_limits, ..Site::new(hosts, routes) });
+}
+
+impl Filtered for SiteDraft {
+    fn filters(&mut self) -> &mut FiltersDraft {
+        &mut self.filters
+    }
 }
 
 /// Of routes with the same path the first whose method fits is taken: a later one must have a method left.

@@ -1,6 +1,7 @@
 //! The cases, by what they are about.
 
 mod curl;
+mod filters;
 mod lifecycle;
 mod load;
 mod malformed;
