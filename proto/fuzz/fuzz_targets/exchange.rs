@@ -15,6 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use ringway_engine::io::Close;
 use ringway_engine::io::sim::{Conditions, ListenerId, Network, Notice, Simulation, SocketId, Step, Welcome};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
+use ringway_engine::service::Services;
 use ringway_engine::settings::{
     Address, Cluster, Endpoint, LogFormat, PathPattern, Route, RouteAction, Settings, TcpListener,
 };
@@ -117,7 +118,7 @@ impl World {
         let network = simulation.network();
         let shown = std::env::var_os("RINGWAY_FUZZ_TRACE").map(|_| network.start_trace()).map(|()| 0);
         let (sink, log) = LogSink::in_memory(LogFormat::Json, Arc::new(Counters::new(&[])));
-        simulation.add_shard(&Arc::new(settings(&choice)), seed, Some(sink));
+        simulation.add_shard(&Arc::new(settings(&choice)), &Services::default(), seed, Some(sink));
         let listeners: Vec<_> = (0..ORIGINS).map(|origin| network.listen(&origin_address(origin))).collect();
         let welcomes = [Welcome::Accept, Welcome::Refuse, Welcome::Silence, Welcome::Ignore];
         network.set_welcome(listeners[1], welcomes[usize::from(choice(2, 4))]);
@@ -422,7 +423,7 @@ fn settings(choice: &dyn Fn(usize, u8) -> u8) -> Settings {
     app.retries_max = u32::from(choice(5, 3));
     let raw = Cluster::new("raw", vec![endpoint(RAW_ORIGIN)]);
     let mut settings = Settings::reverse_proxy(proxy_address(), Vec::new());
-    settings.tcp = vec![TcpListener { address: raw_address(), mode: None, cluster: "raw".into() }];
+    settings.tcp = vec![TcpListener { address: raw_address(), mode: None, cluster: Some("raw".into()) }];
     settings.clusters = vec![app, raw];
     let respond = RouteAction::Respond { status: 200, body: "fixed".into(), content_type: None };
     let redirect = RouteAction::Redirect { status: 308, location: "/elsewhere".into() };
