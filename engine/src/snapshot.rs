@@ -91,9 +91,9 @@ impl Snapshot {
         self.streams.get(listener)?.as_ref()
     }
 
-    /// The index of the cluster that raw connections of a TCP listener go to.
-    pub fn tcp_cluster(&self, listener: usize) -> usize {
+    /// The index of the cluster that raw connections of a TCP listener go to. `None` where an app was to serve them.
+    pub fn tcp_cluster(&self, listener: usize) -> Option<usize> {
         let name = self.settings.tcp[listener].cluster.as_deref();
-        name.and_then(|name| self.cluster_index(name)).expect("Settings::check found every name")
+        name.and_then(|name| self.cluster_index(name))
     }
 }

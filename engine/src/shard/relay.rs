@@ -192,7 +192,10 @@ impl<I: Io> Shard<I> {
             let app = app.clone();
             return self.begin_exchange(key, id, |exchange, env| exchange.on_raw_app(app, env));
         }
-        let cluster = self.snapshot.tcp_cluster(listener);
+        let Some(cluster) = self.snapshot.tcp_cluster(listener) else {
+            // A listener without a cluster whose app was forgotten.
+            return self.close(key, Close::Gentle);
+        };
         self.begin_exchange(key, id, |exchange, env| exchange.on_raw(cluster, env));
     }
 

@@ -376,3 +376,12 @@ fn a_stream_app_that_returns_ends_the_connection_behind_what_it_wrote() {
         w.expect_outcomes(&["tunnel_closed"]);
     });
 }
+
+#[test]
+fn a_listener_whose_app_was_forgotten_closes() {
+    scenario(|w| {
+        w.settings(|s| s.tcp.push(TcpListener { address: stream_address(), mode: None, cluster: None }));
+        w.client_of(&stream_address()).tunnels().expect_closed();
+        assert_eq!(w.connections(), 0);
+    });
+}
