@@ -437,18 +437,7 @@ impl Codec {
             Ok(framing) => framing,
             Err(rule) => return self.refuse(Some(raw), rule),
         };
-        let RawRequest { method, method_span, version, target, fields, .. } = raw;
-        Some(Part::Request(RequestHead {
-            method,
-            version,
-            target,
-            fields,
-            method_span,
-            framing,
-            new_method: None,
-            new_target: None,
-            upgrade: None,
-        }))
+        Some(Part::Request(raw.into_head(framing)))
     }
 
     /// A request breaks a rule: `raw` is what was read of it.

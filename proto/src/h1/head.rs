@@ -16,8 +16,9 @@ mod start_line;
 
 use crate::chunk::Chunk;
 use crate::message::fields::Entry;
-use crate::message::{Fields, Method, Name, Status, Target, Version};
+use crate::message::{Fields, Method, Name, RequestHead, Status, Target, Version};
 use crate::rules::Rule;
+use crate::rules::framing::FramingChecked;
 use crate::scan::{Backend, Simd, Work};
 use crate::span::Span;
 use field_lines::{Section, Taken};
@@ -72,6 +73,23 @@ pub struct RawResponse {
 }
 
 impl RawRequest {
+    /// The head, once what its rules found is known.
+    #[inline]
+    pub(super) fn into_head(self, framing: FramingChecked) -> RequestHead {
+        let Self { method, method_span, version, target, fields, .. } = self;
+        RequestHead {
+            method,
+            version,
+            target,
+            fields,
+            method_span,
+            framing,
+            new_method: None,
+            new_target: None,
+            upgrade: None,
+        }
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method

@@ -1,6 +1,6 @@
 //! Heads of requests of our own.
 
-use super::head::{HeadLimits, HeadParser, RawRequest};
+use super::head::{HeadLimits, HeadParser};
 use crate::chunk::Chunk;
 use crate::message::{Body, RequestHead};
 use crate::rules::framing::FramingChecked;
@@ -22,19 +22,7 @@ pub fn request(method: &[u8], target: &[u8], host_and_port: &[u8], body: Body) -
     }
     let raw = parser.take_request(Chunk::from(text));
     host::check_request(&raw)?;
-    let RawRequest { method, method_span, version, target, fields, .. } = raw;
-    let framing = FramingChecked::for_local(body);
-    Ok(RequestHead {
-        method,
-        version,
-        target,
-        fields,
-        method_span,
-        framing,
-        new_method: None,
-        new_target: None,
-        upgrade: None,
-    })
+    Ok(raw.into_head(FramingChecked::for_local(body)))
 }
 
 #[cfg(test)]
