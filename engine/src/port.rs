@@ -9,7 +9,7 @@
 
 use crate::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES};
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Part, Reset};
+use ringway_proto::message::{Fields, Part, Reset};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -328,6 +328,72 @@ impl Drop for Handle {
         let wakers = (shared.reader.take(), shared.writer.take(), shared.ringer.clone());
         drop(shared);
         wake(wakers.2);
+    }
+}
+
+/// Reads the content of a message behind its head.
+#[derive(Debug)]
+pub struct Reader {
+    handle: Rc<Handle>,
+    trailers: Option<Fields>,
+    is_complete: bool,
+}
+
+/// Why content could not be read as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It broke off.
+    Broken,
+    /// It is longer than it may be.
+    TooLong,
+}
+
+impl Reader {
+    /// Of the message whose head was taken from `handle`.
+    pub fn new(handle: Rc<Handle>) -> Self {
+        Self { handle, trailers: None, is_complete: false }
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// When it breaks off.
+    pub async fn chunk(&mut self) -> Result<Option<Chunk>, Gone> {
+        while !self.is_complete {
+            match self.handle.part().await {
+                Some(Part::Data(chunk)) => return Ok(Some(chunk)),
+                Some(Part::Trailers(fields)) => self.trailers = Some(fields),
+                Some(Part::End) => self.is_complete = true,
+                Some(Part::Request(_) | Part::Response(_)) => {}
+                Some(Part::Reset(_)) | None => return Err(Gone),
+            }
+        }
+        Ok(None)
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// When it breaks off, or is longer than `bytes_max`.
+    pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>, Unread> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await.map_err(|Gone| Unread::Broken)? {
+            if all.len() + chunk.len() > bytes_max {
+                return Err(Unread::TooLong);
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all)
+    }
+
+    /// The fields behind the content, once that was read.
+    pub fn trailers(&self) -> Option<&Fields> {
+        self.trailers.as_ref()
+    }
+
+    /// The end that it reads from.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 

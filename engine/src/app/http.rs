@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Outcome, Result};
 use crate::phase::{App, Downstream, Peer, Proxy, Response, Serve, Session};
-use crate::port::Handle;
+use crate::port::{Handle, Reader, Unread};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset, Status};
 use std::fmt;
@@ -39,9 +39,7 @@ pub trait HttpApp: Sized + 'static {
 pub struct Incoming {
     head: RequestHead,
     client: Rc<Downstream>,
-    trailers: Option<Fields>,
-    is_complete: bool,
-    handle: Rc<Handle>,
+    content: Reader,
 }
 
 impl Incoming {
@@ -65,16 +63,7 @@ impl Incoming {
     /// # Errors
     /// When the client leaves in the middle of it.
     pub async fn chunk(&mut self) -> Result<Option<Chunk>> {
-        while !self.is_complete {
-            match self.handle.part().await {
-                Some(Part::Data(chunk)) => return Ok(Some(chunk)),
-                Some(Part::Trailers(fields)) => self.trailers = Some(fields),
-                Some(Part::End) => self.is_complete = true,
-                Some(Part::Request(_) | Part::Response(_)) => {}
-                Some(Part::Reset(_)) | None => return Err(Error::new(Outcome::DownstreamClosed)),
-            }
-        }
-        Ok(None)
+        self.content.chunk().await.map_err(|_| Error::new(Outcome::DownstreamClosed))
     }
 
     /// All of the content.
@@ -82,19 +71,15 @@ impl Incoming {
     /// # Errors
     /// When the client leaves in the middle of it; `too_large` (413) when it is longer than `bytes_max`.
     pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
-        let mut all = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            if all.len() + chunk.len() > bytes_max {
-                return Err(Error::new(Outcome::TooLarge));
-            }
-            all.extend_from_slice(&chunk);
-        }
-        Ok(all)
+        self.content.bytes(bytes_max).await.map_err(|unread| match unread {
+            Unread::Broken => Error::new(Outcome::DownstreamClosed),
+            Unread::TooLong => Error::new(Outcome::TooLarge),
+        })
     }
 
     /// The fields behind the content, once that was read.
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
+        self.content.trailers()
     }
 }
 
@@ -220,8 +205,7 @@ impl<A: HttpApp> Serve for Requests<A> {
         let (app, client, handle) = (Rc::clone(&self.0), Rc::clone(client), Rc::new(handle));
         Box::pin(async move {
             let Some(Part::Request(head)) = handle.part().await else { return };
-            let (trailers, is_complete) = (None, false);
-            let request = Incoming { head, client, trailers, is_complete, handle: Rc::clone(&handle) };
+            let request = Incoming { head, client, content: Reader::new(Rc::clone(&handle)) };
             let responder = Responder { handle: Rc::clone(&handle) };
             if let Err(error) = app.serve(request, responder).await {
                 answer_for(&handle, error).await;

@@ -2,7 +2,7 @@
 
 use super::ended;
 use crate::error::{Error, Outcome, Result};
-use crate::port::Handle;
+use crate::port::{Handle, Reader, Unread};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Fields, Part, ResponseHead};
 use std::fmt;
@@ -12,9 +12,7 @@ use std::rc::Rc;
 /// leaves the connection for others.
 pub struct Answer {
     head: ResponseHead,
-    trailers: Option<Fields>,
-    is_complete: bool,
-    handle: Rc<Handle>,
+    content: Reader,
 }
 
 impl Answer {
@@ -24,7 +22,7 @@ impl Answer {
             match handle.part().await {
                 Some(Part::Response(head)) if head.status.is_informational() => {}
                 Some(Part::Response(head)) => {
-                    return Ok(Self { head, trailers: None, is_complete: false, handle });
+                    return Ok(Self { head, content: Reader::new(handle) });
                 }
                 _ => return Err(ended(&handle)),
             }
@@ -51,16 +49,8 @@ impl Answer {
     /// # Errors
     /// When the answer breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Chunk>> {
-        while !self.is_complete {
-            match self.handle.part().await {
-                Some(Part::Data(chunk)) => return Ok(Some(chunk)),
-                Some(Part::Trailers(fields)) => self.trailers = Some(fields),
-                Some(Part::End) => self.is_complete = true,
-                Some(Part::Reset(_)) | None => return Err(ended(&self.handle)),
-                Some(Part::Request(_) | Part::Response(_)) => {}
-            }
-        }
-        Ok(None)
+        let chunk = self.content.chunk().await;
+        chunk.map_err(|_| ended(self.content.handle()))
     }
 
     /// All of the content.
@@ -68,19 +58,16 @@ impl Answer {
     /// # Errors
     /// When the answer breaks off, or is longer than `bytes_max`.
     pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
-        let mut all = Vec::new();
-        while let Some(chunk) = self.chunk().await? {
-            if all.len() + chunk.len() > bytes_max {
-                return Err(Error::new(Outcome::UpstreamMalformed).context("the answer is too long"));
-            }
-            all.extend_from_slice(&chunk);
-        }
-        Ok(all)
+        let bytes = self.content.bytes(bytes_max).await;
+        bytes.map_err(|unread| match unread {
+            Unread::Broken => ended(self.content.handle()),
+            Unread::TooLong => Error::new(Outcome::UpstreamMalformed).context("the answer is too long"),
+        })
     }
 
     /// The fields behind the content, once that was read.
     pub fn trailers(&self) -> Option<&Fields> {
-        self.trailers.as_ref()
+        self.content.trailers()
     }
 }
 
