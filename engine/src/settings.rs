@@ -210,6 +210,9 @@ pub struct RateLimit {
     pub delay_max: Duration,
     /// Keys that are remembered at a time; eight bytes each.
     pub keys: usize,
+    /// The name by which responses tell clients of this limit, with `RateLimit-Policy` and `RateLimit`. `None`: they say
+    /// nothing of it.
+    pub announced: Option<String>,
 }
 
 /// How many requests may be under way.
@@ -454,6 +457,38 @@ impl Site {
     pub fn new(hosts: Vec<String>, routes: Vec<Route>) -> Self {
         Self { hosts, routes, rate_limits: Vec::new(), concurrency_limits: Vec::new() }
     }
+
+    /// Limits that one response tells of have to be told apart by it.
+    fn check_announced(&self, errors: &mut Vec<String>) {
+        fn names(limits: &[RateLimit]) -> impl Iterator<Item = &str> {
+            limits.iter().filter_map(|limit| limit.announced.as_deref())
+        }
+        let of_routes = self.routes.iter().map(|route| &route.filters.rate_limits);
+        // What is wrong with those of all routes is said once.
+        for (limits, earlier) in
+            of_routes.map(|limits| (limits, &*self.rate_limits)).chain([(&self.rate_limits, &[][..])])
+        {
+            let mut seen: HashSet<&str> = names(earlier).collect();
+            for name in names(limits) {
+                if !RateLimit::is_announceable(name) {
+                    errors.push(format!(
+                        "\"{name}\" is no name for a limit: it has to be printable ASCII without quotes"
+                    ));
+                } else if !seen.insert(name) {
+                    errors.push(format!("the limit \"{name}\" is announced twice"));
+                }
+            }
+        }
+    }
+}
+
+impl RateLimit {
+    /// Whether responses may tell of a limit by this name: printable ASCII without quotes and backslashes, at least one
+    /// character (a String of RFC 9651 that needs no escapes).
+    pub fn is_announceable(name: &str) -> bool {
+        !name.is_empty()
+            && name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    }
 }
 
 impl Route {
@@ -491,7 +526,8 @@ impl Settings {
     ///
     /// # Errors
     /// Routes and TCP listeners that name unknown clusters, clusters without endpoints, endpoints without weight, names and
-    /// hosts given twice, a name in `Via` that is no token.
+    /// hosts given twice, a name in `Via` that is no token, limits announced by a name that cannot be sent or that another
+    /// one of the same requests has.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut errors = Vec::new();
         for (index, cluster) in self.clusters.iter().enumerate() {
@@ -509,6 +545,7 @@ impl Settings {
             }
         }
         errors.extend(self.repeated_hosts().map(|host| format!("host \"{host}\" is given twice")));
+        self.sites.iter().for_each(|site| site.check_announced(&mut errors));
         let known = |name: &str| self.clusters.iter().any(|cluster| cluster.name == name);
         let proxied =
             self.sites.iter().flat_map(|site| &site.routes).filter_map(|route| match &route.action {
@@ -574,6 +611,36 @@ mod tests {
         assert_eq!(errors(&[&["*.a.example", "*.a.example"]]), ["host \"*.a.example\" is given twice"]);
         assert_eq!(errors(&[&["*"], &["*"]]), ["host \"*\" is given twice"]);
         assert!(errors(&[&["*", "a.example"], &["*.a.example", "b.a.example"]]).is_empty());
+    }
+
+    #[test]
+    fn limits_that_are_announced_are_told_apart() {
+        let listen = Address::Tcp(([127, 0, 0, 1], 80).into());
+        let limit = |name: &str| RateLimit {
+            quota: Quota::new(1, Duration::from_secs(1)),
+            key: LimitKey::All,
+            delay_max: Duration::ZERO,
+            keys: 8,
+            announced: Some(name.into()),
+        };
+        let errors = |site: &[&str], routes: [&[&str]; 2]| {
+            let mut settings = Settings::reverse_proxy(listen.clone(), vec![listen.clone()]);
+            let of_site = &mut settings.sites[0];
+            of_site.rate_limits = site.iter().map(|name| limit(name)).collect();
+            of_site.routes = vec![of_site.routes[0].clone(); 2];
+            for (route, names) in of_site.routes.iter_mut().zip(routes) {
+                route.filters.rate_limits = names.iter().map(|name| limit(name)).collect();
+            }
+            settings.check().err().unwrap_or_default()
+        };
+        assert!(errors(&["a", "b"], [&["c", "d e!"], &["c"]]).is_empty());
+        let twice = ["the limit \"a\" is announced twice"];
+        assert_eq!(errors(&["a", "a"], [&[], &[]]), twice);
+        assert_eq!(errors(&["a"], [&["b"], &["a"]]), twice);
+        assert_eq!(errors(&[], [&["a", "a"], &["b"]]), twice);
+        for name in ["", "\"", "\\", "é", "\n"] {
+            assert_eq!(errors(&[], [&[name], &[]]).len(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -158,7 +158,11 @@ impl Limits {
         let rate = |limit: &settings::RateLimit| {
             let limiter = SharedRateLimiter::with(limit.quota, limit.keys, Seed::random());
             let key = filter::Key::new(limit.key.clone(), trusted);
-            filter::RateLimit::with(limiter).by(key).delay(limit.delay_max)
+            let rate = filter::RateLimit::with(limiter).by(key).delay(limit.delay_max);
+            match &limit.announced {
+                Some(name) => rate.announce(name),
+                None => rate,
+            }
         };
         let concurrency = |limit: &settings::ConcurrencyLimit| {
             filter::ConcurrencyLimit::new(limit.max).by(filter::Key::new(limit.key.clone(), trusted))

@@ -2,7 +2,7 @@
 
 use super::diagnose::{Problem, closest};
 use ringway_engine::route::canonical;
-use ringway_engine::settings::{LimitKey, PathPattern};
+use ringway_engine::settings::{LimitKey, PathPattern, RateLimit};
 use std::net::Ipv6Addr;
 
 /// One method or several with commas between: `GET`, `GET,HEAD`. They are compared byte by byte.
@@ -138,6 +138,15 @@ pub(crate) fn parse_limit_key(text: &str) -> Result<LimitKey, Problem> {
         Some(meant) => problem.with_help(format!("did you mean \"{meant}\"?")),
         None => problem.with_help("\"client\", \"host\", \"path\", \"header:NAME\" or \"all\""),
     })
+}
+
+/// The name of a limit in responses.
+pub(crate) fn parse_limit_name(text: &str) -> Result<String, Problem> {
+    if RateLimit::is_announceable(text) {
+        return Ok(text.to_owned());
+    }
+    Err(Problem::new(format!("`{text}` is not a name of a limit"))
+        .with_help("printable ASCII without quotes and backslashes"))
 }
 
 /// A field value (RFC 9110 section 5.5): no control characters but tab, no blanks at the ends.

@@ -208,6 +208,11 @@ fn filters_that_make_no_sense_are_errors() {
         ("rate-limit \"1/s\" by=\"header:a b\"", "`a b` is not a field name"),
         ("rate-limit \"1/s\" delay=\"30s\"", "a request waits less than 30s"),
         ("rate-limit \"1/s\" burst=0", "0 is not between 1 and"),
+        ("rate-limit \"1/s\" announce=\"\"", "`` is not a name of a limit"),
+        (
+            "rate-limit \"1/s\" announce=\"a\"; rate-limit \"9/m\" announce=\"a\"",
+            "the limit \"a\" is announced twice",
+        ),
         ("concurrency-limit 0", "0 is not between 1 and"),
     ] {
         let errors = errors(&route(line));

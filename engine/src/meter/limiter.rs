@@ -52,6 +52,16 @@ impl Quota {
         self.burst = burst;
         self
     }
+
+    /// How many events each [`per`](Self::per) has.
+    pub const fn events(self) -> u32 {
+        self.events
+    }
+
+    /// The time that has so many [`events`](Self::events).
+    pub const fn per(self) -> Duration {
+        self.per
+    }
 }
 
 /// Not now: it may be tried again after this time, and succeeds then if the key did nothing else.

@@ -405,7 +405,7 @@ fn long_responses_are_refused_or_cut() {
 fn rate(events: u32, per: &str, burst: u32, key: LimitKey, delay_ms: u64) -> RateLimit {
     let per = if per == "s" { Duration::from_secs(1) } else { Duration::from_secs(60) };
     let quota = Quota::new(events, per).burst(burst);
-    RateLimit { quota, key, delay_max: Duration::from_millis(delay_ms), keys: 64 }
+    RateLimit { quota, key, delay_max: Duration::from_millis(delay_ms), keys: 64, announced: None }
 }
 
 #[test]
@@ -427,6 +427,39 @@ fn requests_that_come_too_often_are_told_when_to_come_again() {
         c.get("/").expect_ok("x");
         d.get("/").expect_status(429);
         w.origin().expect_requests(3);
+    });
+}
+
+#[test]
+fn a_limit_that_is_announced_says_what_is_left_of_it() {
+    simulated_calm(|w| {
+        w.settings(|settings| {
+            let announced = |name: &str| Some(name.to_owned());
+            let all = RateLimit { announced: announced("all"), ..rate(60, "m", 3, LimitKey::All, 0) };
+            let host = RateLimit { announced: announced("host"), ..rate(2, "m", 2, LimitKey::Host, 0) };
+            let quiet = rate(9, "m", 9, LimitKey::Path, 0);
+            settings.sites[0].rate_limits = vec![all];
+            settings.sites[0].routes[0].filters.rate_limits = vec![host, quiet];
+        });
+        w.origin().on("GET /").reply(reply("RateLimit: \"own\";r=5\r\n", b"x"));
+        let c = w.client();
+        let expect = |status, expected: &[&str]| {
+            c.get("/").expect_status(status);
+            let fields = c.response().fields;
+            let told = fields.iter().filter(|(name, _)| name.starts_with("RateLimit"));
+            let told: Vec<_> = told.map(|(name, value)| format!("{name}: {value}")).collect();
+            assert_eq!(told, expected);
+        };
+        let own = "RateLimit: \"own\";r=5";
+        let host = "RateLimit-Policy: \"host\";q=2;w=60";
+        let all = "RateLimit-Policy: \"all\";q=60;w=60";
+        expect(200, &[own, host, "RateLimit: \"host\";r=1;t=30", all, "RateLimit: \"all\";r=2;t=2"]);
+        expect(200, &[own, host, "RateLimit: \"host\";r=0;t=30", all, "RateLimit: \"all\";r=1;t=1"]);
+        expect(429, &[host, "RateLimit: \"host\";r=0;t=30", all, "RateLimit: \"all\";r=0;t=1"]);
+        c.expect_header("Retry-After", "30");
+        // The site's is asked first, and the route's not at all.
+        expect(429, &[all, "RateLimit: \"all\";r=0;t=1"]);
+        c.expect_header("Retry-After", "1");
     });
 }
 

@@ -3,10 +3,11 @@
 //! A key of a site is the default of its routes, and a route that has the key itself goes by that; the limits of rate
 //! and number of a site hold for its routes together, besides those that a route has.
 
+use super::super::Mention;
 use super::super::diagnose::{Problem, Report};
 use super::super::node::{Node, Value};
 use super::super::spec::{Arguments, Directive, Property, Spec, visit_all};
-use super::super::syntax::parse_limit_key;
+use super::super::syntax::{parse_limit_key, parse_limit_name};
 use super::super::units::parse_rate;
 use ringway_engine::coding::{Coding, DecodeLimits, Levels, Policy, TypePattern};
 use ringway_engine::filter::compression::STREAMS_MAX;
@@ -23,6 +24,8 @@ pub(super) struct FiltersDraft {
     response_bytes_max: Said<u64>,
     pub(super) rate_limits: Vec<RateLimit>,
     pub(super) concurrency_limits: Vec<ConcurrencyLimit>,
+    /// Names of rate limits that responses tell.
+    announced: Vec<Mention>,
 }
 
 /// A key that a site may have for its routes, and a route for itself.
@@ -49,6 +52,18 @@ pub(super) trait Filtered: 'static {
 }
 
 impl FiltersDraft {
+    /// Finds names of limits that another limit of the same requests has: earlier here, or in that of `site`.
+    pub(super) fn check_announced(&self, site: Option<&Self>, report: &mut Report) {
+        let of_site = site.map_or(&[][..], |site| &site.announced);
+        for (index, mention) in self.announced.iter().enumerate() {
+            let mut earlier = of_site.iter().chain(&self.announced[..index]);
+            if let Some(earlier) = earlier.find(|earlier| earlier.name == mention.name) {
+                let message = format!("the limit \"{}\" is announced twice", mention.name);
+                report.error(mention.span.clone(), message).earlier(earlier.span.clone());
+            }
+        }
+    }
+
     /// What a route of `site` does.
     pub(super) fn finish(self, site: &Self) -> Filters {
         let mut compression = self.compression.or(&site.compression);
@@ -316,12 +331,24 @@ pub(super) const fn rate_limit<P: Filtered>() -> Directive<P> {
                     help: "Clients, or whatever is counted, that are remembered at a time; eight bytes each. When \
                            there are more, those that asked least are forgotten. Default: 65536.",
                 },
+                Property {
+                    name: "announce",
+                    value: "NAME",
+                    help: "Responses tell of the limit by this name, with `RateLimit-Policy` and `RateLimit` \
+                           (draft-ietf-httpapi-ratelimit-headers). Default: they do not.",
+                },
             ],
             ..Spec::EMPTY
         },
         apply: |node, parent, report| {
             let limit = read_rate_limit(node, report);
-            parent.filters().rate_limits.extend(limit);
+            let filters = parent.filters();
+            if let Some(name) = limit.as_ref().and_then(|limit| limit.announced.clone())
+                && let Some(value) = node.property("announce")
+            {
+                filters.announced.push(Mention { name, span: value.span });
+            }
+            filters.rate_limits.extend(limit);
         },
     }
 }
@@ -338,7 +365,8 @@ fn read_rate_limit(node: &Node<'_>, report: &mut Report) -> Option<RateLimit> {
         report.error(delay.span, format!("a request waits less than {patience:?}"));
     }
     let keys = node.property("keys").and_then(|value| value.number(1..=KEYS_MAX, report));
-    Some(RateLimit { quota, key: read_key(node, report), delay_max, keys: keys.unwrap_or(KEYS) })
+    let announced = node.property("announce").and_then(|value| value.parse(report, parse_limit_name));
+    Some(RateLimit { quota, key: read_key(node, report), delay_max, keys: keys.unwrap_or(KEYS), announced })
 }
 
 pub(super) const fn concurrency_limit<P: Filtered>() -> Directive<P> {

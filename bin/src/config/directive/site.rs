@@ -63,6 +63,8 @@ fn apply(node: &Node<'_>, draft: &mut Draft, report: &mut Report) {
         error.help("add `route { … }`");
     }
     check_reachable(&site.routes, report);
+    site.filters.check_announced(None, report);
+    site.route_filters.iter().for_each(|filters| filters.check_announced(Some(&site.filters), report));
     draft.proxied.append(&mut site.proxied);
     let of_routes = site.routes.into_iter().zip(site.route_filters);
     let routes = of_routes
