@@ -120,6 +120,13 @@ impl Error {
         self.0.retry = Retry::Said(may_retry);
     }
 
+    /// As [`Error::set_retry`] makes it, for what a hook fails with: of those, `upstream_response_filter` alone is heard.
+    #[must_use]
+    pub fn with_retry(mut self, may_retry: bool) -> Self {
+        self.set_retry(may_retry);
+        self
+    }
+
     /// What was said with [`Error::set_retry`]; `None` leaves it to the engine: a failure to connect is retried as
     /// often as the peer allows, and a request as RFC 9110 section 9.2.2 allows.
     pub fn retry(&self) -> Option<bool> {

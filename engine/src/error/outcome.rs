@@ -83,6 +83,8 @@ outcomes! {
     UpstreamTooLarge, Upstream, 502, "upstream_too_large";
     /// The origin's answer is not HTTP; the log names the rule.
     UpstreamMalformed, Upstream, 502, "upstream_malformed";
+    /// A hook did not take the origin's answer.
+    UpstreamRejected, Upstream, 502, "upstream_rejected";
     /// The origin did not begin to answer in time.
     FirstByteTimeout, Upstream, 504, "first_byte_timeout";
     /// The origin stopped taking the request.

@@ -113,6 +113,7 @@ impl Exchange {
         session.attempts += 1;
         session.facts.times.attempted = Some(env.now);
         session.facts.times.connected = None;
+        session.facts.times.first_byte = None;
         self.state = State::Attempting { since: env.now };
         env.actions.push_back(Action::Open { source });
     }
@@ -152,10 +153,12 @@ impl Exchange {
         } else if self.upstream_request_mut().is_some_and(|head| !env.outlets.forward(head)) {
             // Nothing was sent: every request may go elsewhere.
             let may_retry = self.has_attempts_left();
+            self.source = Source::Dial;
             return self.fail_attempt(Outcome::UpstreamClosed, may_retry, env);
         }
         self.send_again(env);
-        if !self.may_be_sent_again() && !self.asked.has(Phase::Retry) {
+        let may_be_said = [Phase::Retry, Phase::UpstreamResponse].iter().any(|&phase| self.asked.has(phase));
+        if !may_be_said && !self.may_be_sent_again() {
             self.replay = Replay::Lost;
         }
         self.state = State::Relaying(Relay { is_response_begun: false, is_switching: false });
@@ -196,13 +199,14 @@ impl Exchange {
             self.state = State::Failing { outcome, may_retry };
             return self.enter(Phase::ConnectFailed, env);
         }
-        self.try_or_answer(outcome, may_retry, self.source, env);
+        self.try_or_answer(outcome, may_retry, env);
     }
 
-    pub(super) fn after_connect_failed(&mut self, env: &mut Env<'_>) {
+    /// Hooks had their say of an attempt that failed.
+    pub(super) fn after_failed_attempt(&mut self, env: &mut Env<'_>) {
         let State::Failing { may_retry, .. } = self.state else { return };
         let (outcome, may_retry) = self.heard(may_retry);
-        self.try_or_answer(outcome, may_retry, self.source, env);
+        self.try_or_answer(outcome, may_retry, env);
     }
 
     /// A pooled connection that dies before the first response byte most likely idled out at the origin, so a request
@@ -211,10 +215,11 @@ impl Exchange {
         // An address has no elsewhere, but another connection.
         let is_first = matches!(self.goal, Goal::Place(_)) && self.session_mut().attempts == 1;
         let may_retry = self.may_be_sent_again() && (is_first || self.has_attempts_left());
+        self.source = Source::Dial;
         self.fail_attempt(Outcome::UpstreamClosed, may_retry, env);
     }
 
-    /// The connection failed before an answer began. Hooks say whether another attempt is made, else `may_retry`.
+    /// It failed before an answer was taken. Hooks say whether another attempt is made, else `may_retry`.
     pub(super) fn fail_attempt(&mut self, outcome: Outcome, may_retry: bool, env: &mut Env<'_>) {
         env.actions.push_back(Action::Abandon);
         self.note_error(outcome);
@@ -222,13 +227,7 @@ impl Exchange {
             self.state = State::Failing { outcome, may_retry };
             return self.enter(Phase::Retry, env);
         }
-        self.try_or_answer(outcome, may_retry, Source::Dial, env);
-    }
-
-    pub(super) fn after_retry(&mut self, env: &mut Env<'_>) {
-        let State::Failing { may_retry, .. } = self.state else { return };
-        let (outcome, may_retry) = self.heard(may_retry);
-        self.try_or_answer(outcome, may_retry, Source::Dial, env);
+        self.try_or_answer(outcome, may_retry, env);
     }
 
     /// What hooks made of a failure: what it is called, and whether another attempt follows, as far as it can be had.
@@ -242,7 +241,7 @@ impl Exchange {
         (error.outcome(), may_retry)
     }
 
-    fn try_or_answer(&mut self, outcome: Outcome, may_retry: bool, source: Source, env: &mut Env<'_>) {
+    fn try_or_answer(&mut self, outcome: Outcome, may_retry: bool, env: &mut Env<'_>) {
         if !may_retry || !self.replay.is_kept() {
             return self.answer(outcome, env);
         }
@@ -250,8 +249,8 @@ impl Exchange {
             visit.error = None;
         }
         match self.request() {
-            Some(_) if self.caller == Caller::Client => self.select(source, env),
-            _ => self.attempt(source, env),
+            Some(_) if self.caller == Caller::Client => self.select(self.source, env),
+            _ => self.attempt(self.source, env),
         }
     }
 

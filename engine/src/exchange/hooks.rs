@@ -271,8 +271,7 @@ impl Exchange {
             Phase::Response => self.after_response(env),
             Phase::ResponseData => self.after_response_data(env),
             Phase::ResponseTrailers => self.end_response(env),
-            Phase::ConnectFailed => self.after_connect_failed(env),
-            Phase::Retry => self.after_retry(env),
+            Phase::ConnectFailed | Phase::Retry => self.after_failed_attempt(env),
             Phase::Failed => self.after_failed(env),
             Phase::Finished => {}
         }
@@ -284,6 +283,9 @@ impl Exchange {
         match (phase, verdict) {
             (Phase::Failed, Verdict::Respond(response)) => self.respond_to_failure(response, env),
             (_, Verdict::Respond(response)) => self.respond(response, env),
+            (Phase::UpstreamResponse, Verdict::Fail(error)) if error.retry() == Some(true) => {
+                self.reject_response(error, env);
+            }
             (_, Verdict::Fail(error)) => {
                 // What says so is not shown to the hooks of whoever failed with it.
                 self.is_bare |= phase == Phase::Response;

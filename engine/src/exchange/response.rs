@@ -2,8 +2,9 @@
 
 use super::local::Rest;
 use super::state::{Caller, Expect, State};
-use super::{Action, Env, Exchange, Fault, Goal, Outcome, Part, Replay, Reset, ResponseHead, Side};
+use super::{Action, Env, Exchange, Fault, Goal, Outcome, Part, Replay, Reset, ResponseHead, Side, Source};
 use crate::error::Error;
+use crate::limits::ATTEMPTS_MAX;
 use crate::phase::{ContentUse, Phase};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Fields, Method, Name, Status};
@@ -22,13 +23,15 @@ impl Exchange {
             return self.on_interim(head, env);
         }
         self.session_mut().facts.times.first_byte = Some(env.now);
-        // An answer has begun: there will be no other attempt.
-        self.replay = Replay::Lost;
         self.begin_response(head, env);
     }
 
     /// Phases `upstream_response` and `response` of an origin's answer.
     fn begin_response(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
+        if !self.asked.has(Phase::UpstreamResponse) {
+            // Nobody is left who could reject it: there will be no other attempt.
+            self.replay = Replay::Lost;
+        }
         if self.caller == Caller::Within {
             return self.send_response(head, env);
         }
@@ -56,7 +59,21 @@ impl Exchange {
     }
 
     pub(super) fn after_upstream_response(&mut self, env: &mut Env<'_>) {
+        self.replay = Replay::Lost;
         self.enter(Phase::Response, env);
+    }
+
+    /// A hook does not take an origin's answer, and wants it from elsewhere.
+    pub(super) fn reject_response(&mut self, error: Error, env: &mut Env<'_>) {
+        let outcome = error.outcome();
+        if let Some(visit) = &mut self.visit {
+            visit.response = None;
+            visit.error = Some(error);
+        }
+        // Its connection answered: those that are idle are no worse than a new one.
+        self.source = Source::Any;
+        let may_retry = self.session_mut().attempts < ATTEMPTS_MAX;
+        self.fail_attempt(outcome, may_retry, env);
     }
 
     /// Phase `response` is over, of an origin's answer or one of our own.
@@ -144,7 +161,6 @@ impl Exchange {
             relay.is_switching = true;
         }
         self.session_mut().facts.times.first_byte = Some(env.now);
-        self.replay = Replay::Lost;
         self.begin_response(head, env);
     }
 
@@ -274,6 +290,7 @@ impl Exchange {
             State::Relaying(relay) if !relay.is_response_begun => {
                 let is_of_attempt = outcome.fault() == Fault::Upstream && outcome != Outcome::RequestTimeout;
                 if is_of_attempt && !self.is_answering() && self.asked.has(Phase::Retry) {
+                    self.source = Source::Dial;
                     return self.fail_attempt(outcome, false, env);
                 }
                 env.actions.push_back(Action::Abandon);

@@ -92,7 +92,7 @@ phases! {
     ResponseTrailers "response_trailers" "response_trailer_filter";
     /// No connection could be had: may another attempt follow?
     ConnectFailed "connect_failed" "fail_to_connect";
-    /// A connection failed in front of an answer: may the request be sent again?
+    /// A connection failed in front of an answer, or the answer was rejected: may the request be sent again?
     Retry "retry" "error_while_proxy";
     /// The exchange failed: what is answered?
     Failed "failed" "fail_to_proxy";

@@ -125,7 +125,8 @@ macro_rules! hooks {
             /// The head of a final response has come from upstream, before it could be stored.
             ///
             /// # Errors
-            /// End the exchange: the client is answered what the error says.
+            /// End the exchange: the client is answered what the error says. One with [`Error::with_retry`] rejects the
+            /// response, and the request is sent elsewhere, where that can be: `error_while_proxy` is next.
             fn upstream_response_filter(
                 &self,
                 session: &mut Session,
@@ -193,10 +194,11 @@ macro_rules! hooks {
                 Unasked::new()
             }
 
-            /// An upstream connection failed behind `connected_to_upstream` and in front of an answer.
-            /// [`Error::set_retry`] says whether the request is sent again, and `error` what the exchange fails with if it is
-            /// not; without that it is where RFC 9110 section
-            /// 9.2.2 allows it: on a reused connection that closed without an answer, for a method that is idempotent.
+            /// An upstream connection failed behind `connected_to_upstream` and in front of an answer, or
+            /// `upstream_response_filter` rejected the answer. [`Error::set_retry`] says whether the request is sent again,
+            /// and `error` what the exchange fails with if it is not. Without that a rejected answer is asked for again,
+            /// and a request whose connection failed is where RFC 9110 section 9.2.2 allows it: on a reused connection
+            /// that closed without an answer, for a method that is idempotent.
             fn error_while_proxy(
                 &self,
                 session: &mut Session,

@@ -1,11 +1,11 @@
 //! Hooks that wait, hold content back, and fail, as the seed of their world has it.
 
-use ringway_engine::error::{Error, Result};
+use ringway_engine::error::{Error, Outcome, Result};
 use ringway_engine::io::sim::Rng;
 use ringway_engine::phase::{Connected, Content, ContentUse, Flow, Peer, Phase, Proxy, Session};
 use ringway_engine::rt;
 use ringway_engine::service::{Service, Services};
-use ringway_proto::message::{RequestHead, ResponseHead};
+use ringway_proto::message::{Name, RequestHead, ResponseHead};
 use std::time::Duration;
 
 /// The services of a world: none of our own, or a proxy that does what it likes and that nobody may see anything of.
@@ -121,7 +121,14 @@ impl Proxy for Whims {
         _: &mut ResponseHead,
         _: &mut Held,
     ) -> Result<()> {
-        self.visit(session, Phase::UpstreamResponse).await
+        self.visit(session, Phase::UpstreamResponse).await?;
+        let mut rng = self.rng(session, Phase::Retry, u64::from(session.attempts()));
+        let request = session.request();
+        let is_repeatable = request.method().is_idempotent() && !request.fields.has(Name::Upgrade);
+        if !self.is_clean && is_repeatable && rng.chance(50) {
+            return Err(Error::new(Outcome::UpstreamRejected).with_retry(true));
+        }
+        Ok(())
     }
 
     async fn response_filter(&self, session: &mut Session, _: &mut ResponseHead, _: &mut Held) -> Result<()> {

@@ -151,3 +151,132 @@ fn an_error_page_of_ones_own_is_sent_and_one_that_cannot_be_is_not() {
         });
     }
 }
+
+/// Does not take a 503.
+#[derive(Clone, Copy)]
+struct Picky {
+    proxy: fn(&mut Session, &mut Error),
+}
+
+impl Proxy for Picky {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        upstream_response: &mut ResponseHead,
+        (): &mut (),
+    ) -> Result<()> {
+        if session.request().path() == b"/later" {
+            rt::sleep(Duration::from_millis(10)).await;
+        }
+        match upstream_response.status.0 {
+            503 => Err(Error::new(Outcome::UpstreamRejected).with_status(503).with_retry(true)),
+            500 => Err(Error::new(Outcome::UpstreamRejected)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn error_while_proxy(&self, session: &mut Session, error: &mut Error, (): &mut ()) {
+        (self.proxy)(session, error);
+    }
+}
+
+const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+
+fn picky(run: impl Fn(&World)) {
+    scenario(|w| {
+        w.proxy(|| Picky { proxy: |_, error| assert!(error.retry().is_some()) });
+        w.origins(2);
+        w.origin_at(0).on("POST /early").early().reply(BUSY);
+        w.origin_at(0).on("*").reply(BUSY);
+        w.origin_at(1).on("*").reply(OK);
+        run(w);
+    });
+}
+
+#[test]
+fn an_answer_that_a_hook_rejects_is_asked_for_elsewhere() {
+    picky(|w| {
+        let c = w.client();
+        c.get("/").expect_ok("abc");
+        w.last_record().expect("attempts", "2").expect("outcome", "complete").expect("status", "200");
+        w.last_record().expect("endpoint", &w.origin_at(1).address());
+        (0..2).for_each(|_| _ = c.get("/later").expect_ok("abc"));
+        c.expect_kept_alive();
+        // What is left of the rejected answer is nobody's.
+        w.origin_at(0).expect_ended(0).expect_requests(2);
+        w.origin_at(1).expect_connections(1).expect_requests(3);
+        w.expect_counter("retries", 2);
+    });
+}
+
+#[test]
+fn the_content_of_a_request_whose_answer_is_rejected_is_sent_again() {
+    picky(|w| {
+        let c = w.client();
+        c.post("/later", "hello").expect_ok("abc");
+        c.post_chunks("/", &["some", "more"]).expect_ok("abc").expect_kept_alive();
+        w.origin_at(1).request(0).expect_body("hello");
+        w.origin_at(1).request(1).expect_body("somemore");
+    });
+}
+
+#[test]
+fn an_answer_in_front_of_the_whole_request_may_be_rejected() {
+    picky(|w| {
+        let c = w.client();
+        c.send("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+        w.after("100ms");
+        c.send("def").expect_ok("abc").expect_kept_alive();
+        w.origin_at(1).last().expect_body("abcdef");
+    });
+}
+
+#[test]
+fn a_rejected_answer_that_cannot_be_asked_for_again_is_the_failure() {
+    picky(|w| {
+        w.settings(|s| s.limits.replay_bytes = 4);
+        let c = w.client();
+        c.post("/", "hello").expect_status(503).expect_body("503 Service Unavailable\n").expect_kept_alive();
+        w.origin_at(1).expect_requests(0);
+        w.last_record().expect("attempts", "1").expect("outcome", "upstream_rejected");
+    });
+}
+
+#[test]
+fn rejections_end_whatever_a_hook_says() {
+    scenario(|w| {
+        w.proxy(|| Picky { proxy: again });
+        w.origins(1);
+        w.origin().on("*").reply(BUSY);
+        w.client().get("/").expect_status(503).expect_body("503 Service Unavailable\n").expect_kept_alive();
+        w.last_record().expect("attempts", "16").expect("outcome", "upstream_rejected");
+    });
+}
+
+#[test]
+fn a_hook_may_forbid_another_attempt_behind_a_rejected_answer() {
+    scenario(|w| {
+        w.proxy(|| Picky { proxy: |_, error| error.set_retry(false) });
+        w.origin().on("*").reply(BUSY);
+        w.client().get("/").expect_status(503).expect_body("503 Service Unavailable\n").expect_kept_alive();
+        w.last_record().expect("attempts", "1").expect("outcome", "upstream_rejected");
+    });
+}
+
+#[test]
+fn an_answer_that_is_rejected_without_another_attempt_ends_it() {
+    scenario(|w| {
+        w.proxy(|| Picky { proxy: |_, _| unreachable!("nobody asked for another attempt") });
+        w.origin().on("*").reply("HTTP/1.1 500 Wrong\r\nContent-Length: 0\r\n\r\n");
+        w.client().get("/").expect_status(502).expect_body("502 Bad Gateway\n").expect_kept_alive();
+        w.last_record().expect("attempts", "1").expect("outcome", "upstream_rejected");
+    });
+}
