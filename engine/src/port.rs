@@ -9,7 +9,7 @@
 
 use crate::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES};
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Part, Reset};
+use ringway_proto::message::{Fields, Part, Reset, Status};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -71,7 +71,8 @@ impl Lane {
         };
         self.bytes += held_bytes(&part);
         self.is_ended |= matches!(part, Part::End | Part::Reset(_));
-        self.has_answered |= matches!(&part, Part::Response(head) if !head.status.is_informational());
+        self.has_answered |= matches!(&part, Part::Response(head)
+            if !head.status.is_informational() || head.status == Status::SWITCHING_PROTOCOLS);
         self.parts.push_back(part);
     }
 
@@ -236,7 +237,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Waits until the other end of a stream is reached.
+    /// Waits until the other end of a stream is reached, or the switch of protocols that was sent is done.
     ///
     /// # Errors
     /// When it cannot be.
@@ -301,7 +302,7 @@ impl Handle {
         self.0.borrow().to_shard.is_ended
     }
 
-    /// Whether the user sent a final response head.
+    /// Whether the user sent a final response head, or switched protocols.
     pub fn has_answered(&self) -> bool {
         self.0.borrow().to_shard.has_answered
     }
@@ -313,10 +314,13 @@ impl Handle {
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
+impl Handle {
+    /// Ends the connection as dropping the handle does.
+    pub fn leave(&self) {
         let mut shared = self.0.borrow_mut();
-        shared.is_held = false;
+        if !std::mem::replace(&mut shared.is_held, false) {
+            return;
+        }
         shared.to_user.clear();
         if shared.closed.is_none() && !shared.to_shard.is_ended && !shared.is_released {
             let end = match shared.speech {
@@ -328,6 +332,12 @@ impl Drop for Handle {
         let wakers = (shared.reader.take(), shared.writer.take(), shared.ringer.clone());
         drop(shared);
         wake(wakers.2);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -392,7 +402,7 @@ impl Reader {
     }
 
     /// The end that it reads from.
-    pub fn handle(&self) -> &Handle {
+    pub fn handle(&self) -> &Rc<Handle> {
         &self.handle
     }
 }

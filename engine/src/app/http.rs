@@ -1,10 +1,12 @@
 //! Apps that answer requests.
 
+use crate::client::Stream;
 use crate::error::{Error, Outcome, Result};
 use crate::phase::{App, Downstream, Peer, Proxy, Response, Serve, Session};
 use crate::port::{Handle, Reader, Unread};
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset, Status};
+use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset, ResponseHead, Status};
+use ringway_proto::rules::upgrade;
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -48,6 +50,11 @@ impl Incoming {
         &self.head
     }
 
+    /// The protocols that the client may be switched to with [`Responder::upgrade`], in its order.
+    pub fn upgrades(&self) -> impl Iterator<Item = &[u8]> {
+        upgrade::offered(&self.head)
+    }
+
     /// The first field of this name; case does not matter.
     pub fn header(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         self.head.fields.find(name.as_ref())
@@ -86,6 +93,8 @@ impl Incoming {
 /// Answers once: it is used up by that.
 pub struct Responder {
     handle: Rc<Handle>,
+    /// The protocols that the client may be switched to.
+    offered: Box<[Box<[u8]>]>,
 }
 
 impl Responder {
@@ -119,6 +128,50 @@ impl Responder {
         Ok(writer)
     }
 
+    /// Switches to another protocol (RFC 9110 section 7.8): sends `response`, a 101 with what the protocol wants in
+    /// fields, and hands out the connection. `Connection` and `Upgrade` are added. What the client sent right behind its
+    /// request is the first that is read. The connection ends when the stream and all of its clones are dropped, also in
+    /// tasks of their own.
+    ///
+    /// ```
+    /// use ringway_engine::app::{HttpApp, Incoming, Responder};
+    /// use ringway_engine::error::Result;
+    /// use ringway_engine::phase::Response;
+    ///
+    /// struct Echo;
+    ///
+    /// impl HttpApp for Echo {
+    ///     async fn serve(&self, _: Incoming, responder: Responder) -> Result<()> {
+    ///         let stream = responder.upgrade("echo", Response::new(101)).await?;
+    ///         while let Some(chunk) = stream.read().await? {
+    ///             stream.write_chunk(chunk).await?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `refused` (400) when the client does not ask for `protocol` in a way that may be followed: in HTTP/1.1, with
+    /// `Connection: upgrade`, without content, and never HTTP/2; `websocket` only with GET. Also when `response` is no
+    /// 101 that can be sent, or the client is gone.
+    pub async fn upgrade(self, protocol: &str, response: Response) -> Result<Stream> {
+        let mut offered = self.offered.iter().map(|offered| &**offered);
+        let Some(protocol) = offered.find(|offered| offered.eq_ignore_ascii_case(protocol.as_bytes())) else {
+            return Err(Error::refused(400).context(format!("no switch to {protocol} is asked for")));
+        };
+        let head = response.into_switch(protocol)?;
+        // The end of the request is not that of the stream.
+        while let Some(part) = self.handle.part().await {
+            if matches!(part, Part::Reset(_)) {
+                break;
+            }
+        }
+        self.put_head(head)?;
+        self.handle.opened().await.map_err(|_| Error::new(Outcome::DownstreamClosed))?;
+        Ok(Stream::of_client(self.handle))
+    }
+
     /// Sends an interim response in front of the answer, such as 103 (Early Hints). Any other status than 102 to 199 is
     /// not sent.
     pub fn interim(&self, response: Response) {
@@ -131,7 +184,7 @@ impl Responder {
         }
     }
 
-    fn put_head(&self, head: ringway_proto::message::ResponseHead) -> Result<()> {
+    fn put_head(&self, head: ResponseHead) -> Result<()> {
         if self.handle.closed().is_some() {
             return Err(Error::new(Outcome::DownstreamClosed));
         }
@@ -205,8 +258,9 @@ impl<A: HttpApp> Serve for Requests<A> {
         let (app, client, handle) = (Rc::clone(&self.0), Rc::clone(client), Rc::new(handle));
         Box::pin(async move {
             let Some(Part::Request(head)) = handle.part().await else { return };
+            let offered = upgrade::offered(&head).map(Into::into).collect();
             let request = Incoming { head, client, content: Reader::new(Rc::clone(&handle)) };
-            let responder = Responder { handle: Rc::clone(&handle) };
+            let responder = Responder { handle: Rc::clone(&handle), offered };
             if let Err(error) = app.serve(request, responder).await {
                 answer_for(&handle, error).await;
             }
@@ -224,7 +278,7 @@ async fn answer_for(handle: &Rc<Handle>, error: Error) {
     }
     let status = error.status();
     let text = format!("{status} {}\n", Status(status).reason());
-    let responder = Responder { handle: Rc::clone(handle) };
+    let responder = Responder { handle: Rc::clone(handle), offered: Box::default() };
     // A status that an error may have is one that an answer may have.
     let _ = responder.send(Response::new(status).header("cache-control", "no-store").body(text)).await;
 }

@@ -46,7 +46,7 @@ impl<A: StreamApp> Serve for Streams<A> {
     fn serve(&self, handle: Handle, client: &Rc<Downstream>) -> Pin<Box<dyn Future<Output = ()>>> {
         let (app, client) = (Rc::clone(&self.0), Rc::clone(client));
         Box::pin(async move {
-            if let Err(error) = app.serve(Stream::new(handle), &client).await {
+            if let Err(error) = app.serve(Stream::of_client(Rc::new(handle)), &client).await {
                 log::info!("{error} client={}", client.address);
             }
         })

@@ -34,7 +34,7 @@ pub use request::{Request, Upload};
 pub use response::Answer;
 pub use stream::{Connector, Stream, relay};
 
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, Fault, Outcome, Result};
 use crate::phase::Peer;
 use crate::port::{self, Handle, Speech};
 use crate::rt;
@@ -54,9 +54,16 @@ fn begin(asked: Asked, peer: Peer) -> Result<Handle> {
 
 /// Why a call ended.
 fn ended(handle: &Handle) -> Error {
+    ended_by(handle, Outcome::UpstreamClosed)
+}
+
+/// Why a connection ended at whose other end somebody is whose leaving is `left`.
+fn ended_by(handle: &Handle, left: Outcome) -> Error {
     let outcome = handle.closed().and_then(|number| Outcome::ALL.get(usize::from(number)).copied());
-    // An end in order where more had to come is none.
-    let outcome =
-        outcome.filter(|outcome| *outcome != Outcome::Complete && *outcome != Outcome::TunnelClosed);
-    Error::new(outcome.unwrap_or(Outcome::UpstreamClosed))
+    match outcome {
+        Some(Outcome::TunnelIdle) => Error::new(left).context("no byte moved for too long"),
+        Some(outcome) if outcome.fault() != Fault::None => Error::new(outcome),
+        // An end in order where more had to come is none.
+        _ => Error::new(left),
+    }
 }

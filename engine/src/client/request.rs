@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::h1;
 use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset};
+use ringway_proto::rules::upgrade;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -24,6 +25,8 @@ pub struct Request {
     fields: Vec<[Box<[u8]>; 2]>,
     body: Bytes,
     timeout: Option<Duration>,
+    /// The protocol to switch to.
+    upgrade: Option<Box<[u8]>>,
 }
 
 /// What a URL names.
@@ -45,6 +48,7 @@ impl Request {
             fields: Vec::new(),
             body: Bytes::new(),
             timeout: None,
+            upgrade: None,
         }
     }
 
@@ -85,6 +89,27 @@ impl Request {
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Asks for a switch to `protocol` (RFC 9110 section 7.8), which must not be HTTP/2; `websocket` is asked for with
+    /// GET, and nothing with content. If the peer agrees, [`Answer::status`] is 101 and [`Answer::upgrade`] has the
+    /// connection. Else the answer is one like any other. What the protocol wants in fields is the caller's to send
+    /// and to check.
+    ///
+    /// ```no_run
+    /// use ringway_engine::client::{Request, Stream};
+    /// use ringway_engine::error::Result;
+    ///
+    /// async fn chat() -> Result<Stream> {
+    ///     let request = Request::get("http://127.0.0.1:9100/chat").upgrade("websocket");
+    ///     let request = request.header("sec-websocket-version", "13").header("sec-websocket-key", "...");
+    ///     request.send().await?.upgrade()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn upgrade(mut self, protocol: &str) -> Self {
+        self.upgrade = Some(protocol.as_bytes().into());
         self
     }
 
@@ -139,6 +164,14 @@ impl Request {
             } else {
                 head.fields.append(name, value).or_fail("a field of the request")?;
             }
+        }
+        if let Some(protocol) = self.upgrade {
+            head.fields.append(b"connection", b"upgrade").or_fail("the request's Connection")?;
+            head.fields.append(b"upgrade", &protocol).or_fail("the request's Upgrade")?;
+            if upgrade::wanted(&head, &[&*protocol]).is_none() {
+                return Err(Error::failed("a switch of protocols that cannot be asked for"));
+            }
+            head.upgrade = Some(protocol);
         }
         let peer = match self.peer {
             Some(peer) => peer,

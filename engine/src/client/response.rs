@@ -1,10 +1,10 @@
 //! The answer to a request of our own.
 
-use super::ended;
+use super::{Stream, ended};
 use crate::error::{Error, Outcome, Result};
 use crate::port::{Handle, Reader, Unread};
 use ringway_proto::chunk::Chunk;
-use ringway_proto::message::{Fields, Part, ResponseHead};
+use ringway_proto::message::{Fields, Part, ResponseHead, Status};
 use std::fmt;
 use std::rc::Rc;
 
@@ -20,7 +20,8 @@ impl Answer {
     pub(super) async fn wait(handle: Rc<Handle>) -> Result<Self> {
         loop {
             match handle.part().await {
-                Some(Part::Response(head)) if head.status.is_informational() => {}
+                Some(Part::Response(head))
+                    if head.status.is_informational() && head.status != Status::SWITCHING_PROTOCOLS => {}
                 Some(Part::Response(head)) => {
                     return Ok(Self { head, content: Reader::new(handle) });
                 }
@@ -63,6 +64,19 @@ impl Answer {
             Unread::Broken => ended(self.content.handle()),
             Unread::TooLong => Error::new(Outcome::UpstreamMalformed).context("the answer is too long"),
         })
+    }
+
+    /// The connection, as the protocol that [`Request::upgrade`](super::Request::upgrade) asked for. What came right
+    /// behind the head is the first that is read.
+    ///
+    /// # Errors
+    /// When the peer answered something else than 101.
+    pub fn upgrade(self) -> Result<Stream> {
+        if self.head.status != Status::SWITCHING_PROTOCOLS {
+            let what = format!("the peer answered {} where it was to switch protocols", self.head.status.0);
+            return Err(Error::failed(what).into_upstream());
+        }
+        Ok(Stream::of_peer(Rc::clone(self.content.handle())))
     }
 
     /// The fields behind the content, once that was read.

@@ -1,7 +1,7 @@
 //! Connections of opaque bytes.
 
-use super::{Asked, begin, ended};
-use crate::error::Result;
+use super::{Asked, begin, ended, ended_by};
+use crate::error::{Error, Outcome, Result};
 use crate::phase::{Peer, Traffic};
 use crate::port::Handle;
 use ringway_proto::chunk::Chunk;
@@ -32,20 +32,43 @@ impl Connector {
     pub async fn connect(&self) -> Result<Stream> {
         let handle = begin(Asked::Raw, self.peer.clone())?;
         handle.opened().await.map_err(|_| ended(&handle))?;
-        Ok(Stream::new(handle))
+        Ok(Stream::of_peer(Rc::new(handle)))
     }
 }
 
 /// A connection of opaque bytes, either side. Dropping it ends it in order: what was written is still sent.
 #[derive(Clone)]
-pub struct Stream {
+pub struct Stream(Rc<Shared>);
+
+/// What the clones of a stream have in common.
+struct Shared {
     handle: Rc<Handle>,
-    traffic: Rc<Cell<Traffic>>,
+    traffic: Cell<Traffic>,
+    /// What it is that the other side leaves.
+    left: Outcome,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever handed the stream out may hold its end, too.
+        self.handle.leave();
+    }
 }
 
 impl Stream {
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle: Rc::new(handle), traffic: Rc::default() }
+    /// A stream to a client.
+    pub(crate) fn of_client(handle: Rc<Handle>) -> Self {
+        Self(Rc::new(Shared { handle, traffic: Cell::default(), left: Outcome::DownstreamClosed }))
+    }
+
+    /// A stream to whoever was asked.
+    pub(crate) fn of_peer(handle: Rc<Handle>) -> Self {
+        Self(Rc::new(Shared { handle, traffic: Cell::default(), left: Outcome::UpstreamClosed }))
+    }
+
+    /// Why it broke.
+    fn broken(&self) -> Error {
+        ended_by(&self.0.handle, self.0.left)
     }
 
     /// A stream to `peer`; see [`Connector`].
@@ -62,17 +85,17 @@ impl Stream {
     /// When the connection breaks.
     pub async fn read(&self) -> Result<Option<Chunk>> {
         loop {
-            match self.handle.part().await {
+            match self.0.handle.part().await {
                 Some(Part::Data(chunk)) => {
                     self.count(chunk.len(), 0);
                     return Ok(Some(chunk));
                 }
                 Some(Part::End) => return Ok(None),
-                Some(Part::Reset(_)) => return Err(ended(&self.handle)),
+                Some(Part::Reset(_)) => return Err(self.broken()),
                 Some(_) => {}
                 // Nothing comes behind an end that was told.
-                None if self.handle.is_told() => return Ok(None),
-                None => return Err(ended(&self.handle)),
+                None if self.0.handle.is_told() => return Ok(None),
+                None => return Err(self.broken()),
             }
         }
     }
@@ -94,33 +117,33 @@ impl Stream {
             return Ok(());
         }
         let bytes = chunk.len();
-        self.handle.send(Part::Data(chunk)).await.map_err(|_| ended(&self.handle))?;
+        self.0.handle.send(Part::Data(chunk)).await.map_err(|_| self.broken())?;
         self.count(0, bytes);
         Ok(())
     }
 
     /// Bytes that were read and written until now, by all clones.
     pub fn traffic(&self) -> Traffic {
-        self.traffic.get()
+        self.0.traffic.get()
     }
 
     fn count(&self, received: usize, sent: usize) {
-        let before = self.traffic.get();
+        let before = self.0.traffic.get();
         let (received, sent) = (before.received + received as u64, before.sent + sent as u64);
-        self.traffic.set(Traffic { received, sent });
+        self.0.traffic.set(Traffic { received, sent });
     }
 
     /// Says that nothing more is written. Reading goes on.
     pub fn finish(&self) {
-        if !self.handle.is_ended() {
-            self.handle.put(Part::End);
+        if !self.0.handle.is_ended() {
+            self.0.handle.put(Part::End);
         }
     }
 
     /// Gives the connection back for others to use, if nothing is on its way on it. The other side has to be between two
     /// messages of whatever is spoken. For streams that were connected to an address; others are closed.
     pub fn release(self) {
-        self.handle.release();
+        self.0.handle.release();
     }
 }
 

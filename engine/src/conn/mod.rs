@@ -81,6 +81,15 @@ impl Inner {
         }
         part
     }
+
+    fn send(&self, part: Part) {
+        let is_switch = matches!(&part, Part::Response(head) if head.status == Status::SWITCHING_PROTOCOLS);
+        if is_switch {
+            // Before the user sees it: what it sends behind it is opaque.
+            self.port.switch();
+        }
+        self.port.send(part);
+    }
 }
 
 impl Connection {
@@ -219,7 +228,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.send(part, &mut self.queue),
             Codec::Raw(codec) => codec.send(part, &mut self.queue),
-            Codec::Port(inner) => inner.port.send(part),
+            Codec::Port(inner) => inner.send(part),
         }
     }
 

@@ -181,7 +181,8 @@ impl Exchange {
         } else {
             head.fields.remove(Name::Expect);
         }
-        if head.fields.has(Name::Upgrade) {
+        // A call asks in so many words, see `client::Request::upgrade`, or not at all.
+        if head.fields.has(Name::Upgrade) && self.caller == Caller::Client {
             let upgrades = session.upgrades.as_ref().unwrap_or(&self.snapshot.upgrades);
             let allowed: Vec<&[u8]> = upgrades.iter().map(|token| &**token).collect();
             head.upgrade = upgrade::wanted(head, &allowed).map(Into::into);

@@ -151,9 +151,13 @@ impl Exchange {
         env.outlets.send(Side::Downstream, Part::Response(head));
     }
 
-    /// The codec let a 101 pass only because the request asked for just this protocol.
+    /// The codec let a 101 pass only because the request asked for just this protocol. An app has chosen among those
+    /// that the client offers.
     fn switch_protocols(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
-        head.upgrade = self.upstream_request_mut().and_then(|request| request.upgrade.clone());
+        let is_choice = matches!(self.goal, Goal::App(_)) && self.caller == Caller::Client;
+        if !is_choice {
+            head.upgrade = self.upstream_request_mut().and_then(|request| request.upgrade.clone());
+        }
         if head.upgrade.is_none() {
             return self.fail(Outcome::UpstreamMalformed, env);
         }

@@ -17,7 +17,8 @@ use std::fmt;
 pub struct Response {
     head: ResponseHead,
     body: Bytes,
-    is_valid: bool,
+    /// Whether all of its fields can be sent.
+    has_valid_fields: bool,
 }
 
 impl Response {
@@ -25,7 +26,7 @@ impl Response {
     /// mistake of the hook: the client is answered 500.
     pub fn new(status: u16) -> Self {
         let head = ResponseHead::local(Status(status), Body::Empty);
-        Self { head, body: Bytes::new(), is_valid: (200..600).contains(&status) }
+        Self { head, body: Bytes::new(), has_valid_fields: true }
     }
 
     /// A redirection: 301, 302, 303, 307 or 308, and where to.
@@ -38,7 +39,7 @@ impl Response {
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         let added: Result<(), InvalidField> = self.head.fields.append(name.as_ref(), value.as_ref());
-        self.is_valid &= added.is_ok();
+        self.has_valid_fields &= added.is_ok();
         self
     }
 
@@ -64,9 +65,17 @@ impl Response {
         (self.head, self.body)
     }
 
+    /// The head of a switch to `protocol`, if it is one that can be sent.
+    pub(crate) fn into_switch(mut self, protocol: &[u8]) -> Result<ResponseHead, InvalidField> {
+        let is_valid = self.has_valid_fields && self.head.status == Status::SWITCHING_PROTOCOLS;
+        self.head.upgrade = Some(protocol.into());
+        if is_valid { Ok(self.head) } else { Err(InvalidField) }
+    }
+
     /// Head and content, if both can be sent.
     pub(crate) fn into_parts(self) -> Result<(ResponseHead, Bytes), InvalidField> {
-        if self.is_valid { Ok((self.head, self.body)) } else { Err(InvalidField) }
+        let is_valid = self.has_valid_fields && (200..600).contains(&self.head.status.0);
+        if is_valid { Ok((self.head, self.body)) } else { Err(InvalidField) }
     }
 }
 

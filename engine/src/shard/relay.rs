@@ -251,8 +251,10 @@ impl<I: Io> Shard<I> {
     fn note_tunnel(&mut self, key: ExchangeKey) {
         if let Some(running) = self.exchanges.get_mut(key) {
             running.stage = Stage::Tunneling;
-            if let Some(port) = self.conns.get(running.downstream).and_then(|slot| slot.conn.as_port()) {
-                port.open();
+            for conn in [Some(running.downstream), running.upstream].into_iter().flatten() {
+                if let Some(port) = self.conns.get(conn).and_then(|slot| slot.conn.as_port()) {
+                    port.open();
+                }
             }
             self.counters.tunnels_active.add(1);
         }

@@ -25,6 +25,7 @@ mod panics;
 mod pipelining;
 mod retries;
 mod routing;
+mod switches;
 mod tasks;
 mod timeouts;
 mod timers;

@@ -66,6 +66,8 @@ const ROWS: &[Row] = &[
             "proto::message",
             "proto::chunk",
             "proto::h1",
+            // When a switch of protocols may be asked for.
+            "proto::rules",
         ],
     ),
     row(
@@ -77,6 +79,7 @@ const ROWS: &[Row] = &[
             "engine::error",
             "proto::message",
             "proto::chunk",
+            "proto::rules",
         ],
     ),
     // What crosses to a shard, and what a configuration describes, are made of phases.

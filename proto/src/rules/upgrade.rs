@@ -13,19 +13,22 @@ pub const WEBSOCKET: &[u8] = b"websocket";
 /// two opinions. HTTP/1.0 cannot upgrade ("MUST ignore"), and `Upgrade` without `Connection: upgrade` was
 /// meant for somebody else.
 pub fn wanted<'a>(head: &'a RequestHead, allowed: &[&[u8]]) -> Option<&'a [u8]> {
+    offered(head).find(|token| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(token)))
+}
+
+/// The protocols of the request's `Upgrade` that may pass, in the client's order, as spelled: see [`wanted`].
+pub fn offered(head: &RequestHead) -> impl Iterator<Item = &[u8]> {
     let is_possible = head.version == Version::Http11
         && head.fields.has(Name::Upgrade)
         && head.body() == Body::Empty
         && head.method != Method::Connect
         && Connection::of(&head.fields).is_upgrade();
-    if !is_possible {
-        return None;
-    }
     let may_pass = |token: &&[u8]| {
         let is_get = head.method == Method::Get || !token.eq_ignore_ascii_case(WEBSOCKET);
-        is_get && !is_http2(token) && allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(token))
+        is_get && !is_http2(token)
     };
-    head.fields.get_all(Name::Upgrade).flat_map(list::elements).find(may_pass)
+    let fields = is_possible.then(|| head.fields.get_all(Name::Upgrade));
+    fields.into_iter().flatten().flat_map(list::elements).filter(may_pass)
 }
 
 /// Whether the fields of a 101 switch to `asked` and nothing else.
