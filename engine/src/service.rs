@@ -1,4 +1,4 @@
-//! Who serves a listener's requests, as it is told to every shard.
+//! Who serves a listener's requests, and what runs beside them, as it is told to every shard.
 //!
 //! A proxy need not be `Send`, and each shard has one of its own. What crosses to a shard's thread is how to make it.
 
@@ -7,15 +7,18 @@ use crate::phase::{App, Filter, LinkPool, Proxy, Rooms};
 use crate::settings::Settings;
 use crate::site::Shared;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-/// The services of a server's listeners, by the listener's index in the settings, and what all its shards have in
-/// common. Cheap to clone.
+/// The services of a server's listeners, by the listener's index in the settings, the tasks beside them, and what all
+/// its shards have in common. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     http: Arc<Vec<Option<Service>>>,
     streams: Arc<Vec<Option<StreamService>>>,
+    tasks: Arc<Vec<ShardTask>>,
     shared: Arc<OnceLock<Shared>>,
 }
 
@@ -60,6 +63,10 @@ pub struct Service {
 
 /// Makes a member of the chain on a shard.
 type Maker = Arc<dyn Fn(&Rooms) -> Rc<LinkPool> + Send + Sync>;
+
+/// What every shard runs beside its connections, from its start on.
+#[derive(Clone)]
+pub struct ShardTask(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>);
 
 impl Service {
     /// A proxy; `make` is called once on each shard, where it may begin tasks ([`crate::rt`]).
@@ -111,6 +118,18 @@ impl Services {
         self
     }
 
+    /// Tasks that each shard runs from its start, whatever runs the shard.
+    #[must_use]
+    pub fn with_tasks(mut self, tasks: Vec<ShardTask>) -> Self {
+        self.tasks = Arc::new(tasks);
+        self
+    }
+
+    /// The futures of the tasks, for one shard. Each is made when it is polled first, so that a panic there is its own.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = impl Future<Output = ()> + 'static> {
+        self.tasks.iter().cloned().map(|task| async move { (task.0)().await })
+    }
+
     /// What the sites of all shards have in common; made by the shard that asks first.
     pub(crate) fn shared(&self, settings: &Settings) -> &Shared {
         self.shared.get_or_init(|| Shared::new(settings))
@@ -125,6 +144,19 @@ impl Services {
     /// Makes the app of a TCP listener for this shard.
     pub(crate) fn stream(&self, listener: usize) -> Option<App> {
         self.streams.get(listener)?.as_ref().map(|service| (service.0)())
+    }
+}
+
+impl ShardTask {
+    /// A task; `make` is called once on each shard, when the task runs for the first time.
+    pub fn new<F: Future<Output = ()> + 'static>(make: impl Fn() -> F + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || Box::pin(make())))
+    }
+}
+
+impl fmt::Debug for ShardTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShardTask")
     }
 }
 

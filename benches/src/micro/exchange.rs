@@ -97,6 +97,7 @@ impl OnWire {
             counters,
             log,
             ids: RequestIds::seeded(1),
+            services: services.clone(),
         };
         let mut shard = Shard::new(Wire::default(), parts);
         let (request, answer) = (request.to_owned().leak().as_bytes(), answer.to_owned().leak().as_bytes());

@@ -7,9 +7,9 @@ use super::handle::ServerHandle;
 use super::listen::Bound;
 use super::server::{Extras, Launch, Server, StartError, Stopped};
 use super::shards::Program;
-use crate::service::{Service, Services, StreamService};
+use crate::service::{Service, Services, ShardTask, StreamService};
 use crate::settings::{AccessLog, Address, Cluster, Endpoint, Limits, Listener, Settings, TcpListener};
-use crate::shard::{self, ShardTasks, Start};
+use crate::shard::{self, Start};
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -53,7 +53,7 @@ pub struct ServerBuilder {
     clusters: Vec<NamedCluster>,
     listeners: Vec<Placed>,
     background: Vec<Background>,
-    tasks: ShardTasks,
+    tasks: Vec<ShardTask>,
     mistakes: Vec<String>,
     announces: bool,
     launch: Launch,
@@ -112,7 +112,7 @@ impl ServerBuilder {
             clusters: Vec::new(),
             listeners: Vec::new(),
             background: Vec::new(),
-            tasks: ShardTasks::default(),
+            tasks: Vec::new(),
             mistakes: Vec::new(),
             announces: false,
             launch: Launch::new(),
@@ -272,7 +272,7 @@ impl ServerBuilder {
         mut self,
         make: impl Fn() -> F + Send + Sync + 'static,
     ) -> Self {
-        self.tasks.push(make);
+        self.tasks.push(ShardTask::new(make));
         self
     }
 
@@ -301,7 +301,7 @@ impl ServerBuilder {
         let Some(crew) = crew.filter(|_| mistakes.is_empty()) else {
             return Err(StartError::Settings(mistakes));
         };
-        let extras = Extras { services, tasks: self.tasks, crew };
+        let extras = Extras { services: services.with_tasks(self.tasks), crew };
         self.launch.start(settings, extras, self.program)
     }
 

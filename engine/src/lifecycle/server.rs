@@ -12,7 +12,7 @@ use super::status::Status;
 use super::supervisor::{Plan, Request, Supervisor};
 use crate::service::Services;
 use crate::settings::{Address, Settings};
-use crate::shard::{self, ShardTasks, Start};
+use crate::shard::{self, Start};
 use crossbeam_channel::{Receiver, unbounded};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -119,7 +119,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let crew = Crew::new(Vec::new()).map_err(StartError::Settings)?;
-        let extras = Extras { services, tasks: ShardTasks::default(), crew };
+        let extras = Extras { services, crew };
         Launch::new().start(settings, extras, program)
     }
 
@@ -196,7 +196,6 @@ pub(super) struct Launch {
 #[derive(Debug)]
 pub(super) struct Extras {
     pub(super) services: Services,
-    pub(super) tasks: ShardTasks,
     pub(super) crew: Crew,
 }
 
@@ -219,7 +218,6 @@ impl Launch {
         let control = settings.control.as_deref().map(ControlSocket::bind).transpose()?;
         let plan = Plan {
             services: extras.services,
-            tasks: extras.tasks,
             crew: extras.crew,
             program,
             to_requests: handle.requests.clone(),

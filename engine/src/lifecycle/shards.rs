@@ -4,7 +4,7 @@ use super::supervisor::Request;
 use crate::observe::{Counters, LogWriter};
 use crate::service::Services;
 use crate::settings::Settings;
-use crate::shard::{Command, ListenerSocket, Report, ShardTasks, Start};
+use crate::shard::{Command, ListenerSocket, Report, Start};
 use crate::time::Instant;
 use core_affinity::CoreId;
 use crossbeam_channel::{Sender, unbounded};
@@ -29,7 +29,6 @@ pub(super) struct Launcher {
     pub(super) program: Program,
     pub(super) settings: Arc<Settings>,
     pub(super) services: Services,
-    pub(super) tasks: ShardTasks,
     pub(super) log: Option<LogWriter>,
     pub(super) reports: Sender<Report>,
     pub(super) requests: Sender<Request>,
@@ -80,7 +79,6 @@ impl Launcher {
             index,
             settings: Arc::clone(&self.settings),
             services: self.services.clone(),
-            tasks: self.tasks.clone(),
             listeners: shard.listeners.iter().map(copy).collect::<io::Result<_>>()?,
             mailbox: incoming,
             wake: woken,

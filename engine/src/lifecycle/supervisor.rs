@@ -10,7 +10,7 @@ use super::status::{ShardStatus, Status};
 use crate::observe::{Counters, LogWriter, Snapshot};
 use crate::service::Services;
 use crate::settings::Settings;
-use crate::shard::{Command, Report, ShardTasks};
+use crate::shard::{Command, Report};
 use crate::time::{Clock, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use std::sync::Arc;
@@ -59,7 +59,6 @@ pub(super) struct Supervisor {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) services: Services,
-    pub(super) tasks: ShardTasks,
     pub(super) crew: Crew,
     pub(super) program: Program,
     pub(super) to_requests: Sender<Request>,
@@ -85,8 +84,7 @@ impl Supervisor {
     /// Starts background services, binds, opens the log, starts the shards and waits until all accept. Of what cannot
     /// start nothing is left running.
     pub(super) fn start(mut settings: Settings, plan: Plan) -> Result<Self, StartError> {
-        let Plan { services, tasks, mut crew, program, to_requests, requests, not_serving, not_draining } =
-            plan;
+        let Plan { services, mut crew, program, to_requests, requests, not_serving, not_draining } = plan;
         resources::raise_descriptor_limit(settings.limits.connections);
         let cores = resources::allowed_cores();
         let workers = settings.workers.unwrap_or_else(resources::default_workers).max(1);
@@ -115,7 +113,7 @@ impl Supervisor {
         let (to_reports, reports) = unbounded();
         let settings = Arc::new(settings);
         let launcher =
-            Launcher { program, settings, services, tasks, log, reports: to_reports, requests: to_requests };
+            Launcher { program, settings, services, log, reports: to_reports, requests: to_requests };
         let supervisor = Self {
             started: clock.now(),
             clock,

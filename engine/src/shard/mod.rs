@@ -21,7 +21,7 @@ mod timers;
 mod turn;
 
 pub use crate::keys::{ConnKey, ExchangeKey};
-pub use start::{Command, ListenerKind, ListenerSocket, Report, ShardTasks, Start};
+pub use start::{Command, ListenerKind, ListenerSocket, Report, Start};
 
 use crate::client::Desk;
 use crate::exchange::{Action, Downstream, Env, Spare};
@@ -29,6 +29,7 @@ use crate::io::Io;
 use crate::keys::{ConnTag, ExchangeTag, Slab};
 use crate::observe::{Counters, LogSink, RequestIds};
 use crate::rt;
+use crate::service::Services;
 use crate::snapshot::Snapshot;
 use crate::time::calendar::HttpDate;
 use crate::time::wheel::Wheel;
@@ -125,14 +126,21 @@ pub struct Parts {
     pub ids: RequestIds,
     /// What runs the futures of users.
     pub rt: Rc<rt::Local>,
+    /// Whose tasks it runs.
+    pub services: Services,
 }
 
 impl<I: Io> Shard<I> {
-    /// A shard without connections.
+    /// A shard without connections. Its tasks run in its first turn, for which it calls.
     pub fn new(io: I, parts: Parts) -> Self {
         let now = parts.clock.now();
         let desk = Rc::new(Desk::default());
         parts.rt.set_desk(Rc::clone(&desk) as Rc<dyn std::any::Any>);
+        for task in parts.services.tasks() {
+            // Nobody waits for it: a handle that is dropped leaves its task alone.
+            drop(parts.rt.spawn(task));
+            parts.rt.call();
+        }
         Self {
             io,
             pool: Pool::new(),

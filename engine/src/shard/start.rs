@@ -4,10 +4,7 @@ use crate::exchange::Outcome;
 use crate::observe;
 use crate::service::Services;
 use crate::settings::Settings;
-use std::fmt;
-use std::future::Future;
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +15,8 @@ pub struct Start {
     pub index: usize,
     /// What the server was told to do.
     pub settings: Arc<Settings>,
-    /// Who serves its listeners.
+    /// Who serves its listeners, and what runs beside them.
     pub services: Services,
-    /// What runs beside its connections from the start.
-    pub tasks: ShardTasks,
     /// The shard's own listening sockets.
     pub listeners: Vec<ListenerSocket>,
     /// Commands from the control thread.
@@ -37,31 +32,6 @@ pub struct Start {
     pub log: Option<observe::LogSink>,
     /// Answers to the control thread.
     pub reports: crossbeam_channel::Sender<Report>,
-}
-
-/// Tasks that every shard runs from its start, each with a future of its own. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct ShardTasks(Vec<Maker>);
-
-/// Makes the future of a task, on its shard.
-type Maker = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
-
-impl ShardTasks {
-    /// Adds a task. `make` is called on each shard, when the task runs for the first time.
-    pub fn push<F: Future<Output = ()> + 'static>(&mut self, make: impl Fn() -> F + Send + Sync + 'static) {
-        self.0.push(Arc::new(move || Box::pin(make())));
-    }
-
-    /// The tasks of one shard: it has to spawn them, as a panic in them is theirs alone then.
-    pub fn into_futures(self) -> impl Iterator<Item = impl Future<Output = ()> + 'static> {
-        self.0.into_iter().map(|make| async move { make().await })
-    }
-}
-
-impl fmt::Debug for ShardTasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShardTasks({})", self.0.len())
-    }
 }
 
 /// One listening socket of a shard: non-blocking, closed on exec.

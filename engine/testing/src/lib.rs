@@ -37,7 +37,7 @@ use origin::OriginState;
 use ringway_engine::io::pump::Driver;
 use ringway_engine::io::sim::{Call, Conditions};
 use ringway_engine::phase::Proxy;
-use ringway_engine::service::{Service, Services, StreamService};
+use ringway_engine::service::{Service, Services, ShardTask, StreamService};
 use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
 use simulated::Simulated;
@@ -127,6 +127,7 @@ pub(crate) struct State {
     settings: Settings,
     service: Option<Service>,
     streams: Vec<Option<StreamService>>,
+    tasks: Vec<ShardTask>,
     is_running: bool,
     pub(crate) clients: Vec<ClientState>,
     pub(crate) origins: Vec<OriginState>,
@@ -157,6 +158,7 @@ impl World {
             settings,
             service: None,
             streams: Vec::new(),
+            tasks: Vec::new(),
             is_running: false,
             clients: Vec::new(),
             origins: Vec::new(),
@@ -206,6 +208,16 @@ impl World {
         let mut state = self.state.borrow_mut();
         assert!(!state.is_running, "the proxy is running already");
         state.streams = streams;
+    }
+
+    /// Lets the proxy's shard run a task from its start; before the first client. `make` is called once on the shard.
+    pub fn on_each_shard<F: Future<Output = ()> + 'static>(
+        &self,
+        make: impl Fn() -> F + Send + Sync + 'static,
+    ) {
+        let mut state = self.state.borrow_mut();
+        assert!(!state.is_running, "the proxy is running already");
+        state.tasks.push(ShardTask::new(make));
     }
 
     /// The origin, or the first of several.
@@ -385,7 +397,9 @@ impl State {
     pub(crate) fn start(&mut self) {
         if !std::mem::replace(&mut self.is_running, true) {
             self.settings.check().expect("the settings make sense");
-            let services = Services::new(vec![self.service.clone()]).with_streams(self.streams.clone());
+            let services = Services::new(vec![self.service.clone()])
+                .with_streams(self.streams.clone())
+                .with_tasks(std::mem::take(&mut self.tasks));
             self.stage.start(self.settings.clone(), services);
         }
     }

@@ -6,7 +6,7 @@ use ringway_engine::io::pump::{self, Driver};
 use ringway_engine::observe::{Counters, LogLines, LogSink, Snapshot};
 use ringway_engine::service::Services;
 use ringway_engine::settings::{Address, LogFormat, Settings};
-use ringway_engine::shard::{Command, ListenerKind, ListenerSocket, Report, ShardTasks, Start};
+use ringway_engine::shard::{Command, ListenerKind, ListenerSocket, Report, Start};
 use ringway_engine::time::Clock;
 use socket2::{Domain, Socket, Type};
 use std::io::Write;
@@ -45,7 +45,6 @@ impl Proxy {
             index: 0,
             settings: Arc::new(settings),
             services,
-            tasks: ShardTasks::default(),
             listeners: sockets,
             mailbox: commands,
             wake: woken,

@@ -6,6 +6,8 @@ use ringway_engine::rt;
 use ringway_testing::{World, scenario, simulated};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Answers every request with what a task has found out, by a way that the path names.
@@ -122,5 +124,63 @@ fn an_address_is_known_without_a_resolver() {
     asking(|w| {
         let c = w.client();
         c.get("/name").expect_ok("Ok([[::1]:80])");
+    });
+}
+
+/// Answers with what a task beside it has counted.
+struct Counting(Arc<AtomicU32>);
+
+impl Proxy for Counting {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn request_filter(&self, _: &mut Session, (): &mut ()) -> Result<Flow> {
+        Ok(Response::new(200).body(self.0.load(Ordering::Relaxed).to_string()).into())
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+}
+
+#[test]
+fn a_shard_runs_its_tasks_from_its_start_to_its_end() {
+    scenario(|w| {
+        let count = Arc::new(AtomicU32::new(0));
+        let (counted, counting) = (Arc::clone(&count), Arc::clone(&count));
+        w.proxy(move || Counting(Arc::clone(&counted)));
+        w.on_each_shard(std::future::pending);
+        w.on_each_shard(move || {
+            // Made on the shard, where it may use all of it.
+            rt::spawn(async {});
+            let counting = Arc::clone(&counting);
+            async move {
+                counting.fetch_add(1, Ordering::Relaxed);
+                rt::sleep(Duration::from_millis(5)).await;
+                counting.fetch_add(10, Ordering::Relaxed);
+                rt::shutdown().await;
+                counting.fetch_add(100, Ordering::Relaxed);
+            }
+        });
+        let c = w.client();
+        c.get("/").expect_status(200);
+        w.after("10ms");
+        c.get("/").expect_ok("11");
+        c.close();
+        w.drain("5s").settle();
+        assert_eq!(count.load(Ordering::Relaxed), 111);
+    });
+}
+
+#[test]
+fn a_shard_outlives_its_tasks() {
+    simulated(|w| {
+        w.bear_panics();
+        w.on_each_shard(|| async { panic!("as asked") });
+        w.origin().on("GET /").ok("x");
+        let c = w.client();
+        c.get("/").expect_ok("x");
+        w.expect_counter("panics", 1);
     });
 }

@@ -127,6 +127,7 @@ async fn serve(start: Start, driver: String, begin: impl FnOnce(&mut Shard<Socke
         log: start.log,
         ids: RequestIds::from_entropy(),
         rt,
+        services: start.services,
     };
     let core = Rc::new_cyclic(|core| Core {
         shard: RefCell::new(Shard::new(
@@ -155,10 +156,6 @@ async fn serve(start: Start, driver: String, begin: impl FnOnce(&mut Shard<Socke
     }
     core.turn(None, |shard, now| {
         begin(shard);
-        for task in start.tasks.into_futures() {
-            // Nobody waits for it: a handle that is dropped leaves its task alone.
-            drop(shard.spawn(task));
-        }
         shard.settle_all(now);
     });
     let _ = start.reports.send(Report::Ready { index: start.index, driver });

@@ -4,7 +4,7 @@ use super::*;
 use crate::observe::Counters;
 use crate::service::Services;
 use crate::settings::{Address, Settings, TcpListener};
-use crate::shard::{ListenerSocket, ShardTasks};
+use crate::shard::ListenerSocket;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::io::{Read, Write};
@@ -28,7 +28,6 @@ fn what_is_accepted_when_a_shard_begins_to_drain_is_drained() {
     let counters = Arc::new(Counters::new(Start::OUTCOME_LABELS));
     let start = Start {
         services: Services::default(),
-        tasks: ShardTasks::default(),
         index: 0,
         settings: Arc::new(settings),
         listeners: vec![raw, http],
@@ -80,7 +79,6 @@ impl WithTask {
         wake.set_nonblocking(true).unwrap();
         let start = Start {
             services: Services::default(),
-            tasks: ShardTasks::default(),
             index: 0,
             settings: Arc::new(settings),
             listeners: vec![http],

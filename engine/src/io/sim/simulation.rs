@@ -91,6 +91,7 @@ impl Simulation {
             log,
             ids: RequestIds::seeded(seed),
             rt,
+            services: services.clone(),
         };
         let shard = Shard::new(SimIo::new(self.network.clone(), index), parts);
         self.shards.push(Driven { shard, counters, timer: None, stop_at: None, is_unsettled: false });
