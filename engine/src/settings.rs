@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything one server process is configured with.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Number of shards; `None` means one per core that this process may use.
     pub workers: Option<usize>,
@@ -28,8 +28,7 @@ pub struct Settings {
     pub limits: Limits,
     /// The access log.
     pub access_log: AccessLog,
-    /// How long running exchanges may take after a graceful stop was asked for. Zero by default: the builder, and
-    /// [`Settings::reverse_proxy`], say 30 s.
+    /// How long running exchanges may take after a graceful stop was asked for. Default 30 s.
     pub drain_timeout: Duration,
     /// Path of the control socket; `None` means there is none.
     pub control: Option<PathBuf>,
@@ -398,6 +397,24 @@ impl IpNet {
     }
 }
 
+impl Default for Settings {
+    /// Nothing is listened on and nobody is asked; bounds and times are safe.
+    fn default() -> Self {
+        Self {
+            workers: None,
+            listeners: Vec::new(),
+            tcp: Vec::new(),
+            clusters: Vec::new(),
+            sites: Vec::new(),
+            limits: Limits::default(),
+            access_log: AccessLog::default(),
+            drain_timeout: Duration::from_secs(30),
+            control: None,
+            forwarding: Forwarding::default(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -517,7 +534,6 @@ impl Settings {
                 vec!["*".into()],
                 vec![Route::new(PathPattern::Any, RouteAction::Proxy { cluster: "upstream".into() })],
             )],
-            drain_timeout: Duration::from_secs(30),
             ..Self::default()
         }
     }
@@ -599,6 +615,16 @@ mod tests {
         };
         settings.sites = sites.iter().map(site).collect();
         settings.check().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_server_of_which_nothing_is_said_drains_as_long_as_the_documents_say() {
+        assert_eq!(Settings::default().drain_timeout, Duration::from_secs(30));
+        let listen = Address::Tcp(([127, 0, 0, 1], 80).into());
+        assert_eq!(
+            Settings::reverse_proxy(listen.clone(), vec![listen]).drain_timeout,
+            Duration::from_secs(30)
+        );
     }
 
     #[test]

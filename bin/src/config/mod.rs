@@ -20,7 +20,6 @@ use diagnose::{Report, Span};
 use log::LevelFilter;
 use ringway_engine::settings::{Address, Settings};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Everything a file says.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,8 +98,7 @@ pub(crate) fn read(file: &str, text: &str, resolve: Resolve) -> Result<Config, R
 
 impl Default for Config {
     fn default() -> Self {
-        let settings = Settings { drain_timeout: DRAIN_TIMEOUT_DEFAULT, ..Settings::default() };
-        Self { settings, log_level: LevelFilter::Info, control: Control::Default }
+        Self { settings: Settings::default(), log_level: LevelFilter::Info, control: Control::Default }
     }
 }
 
@@ -116,8 +114,6 @@ impl Draft {
         }
     }
 }
-
-const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use super::*;
 use kdl::KdlDocument;
 use ringway_engine::settings::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../../tests/data/ringway.kdl");
 const EVERY_KEY: &str = include_str!("../../tests/data/every-key.kdl");

@@ -108,7 +108,7 @@ impl ServerBuilder {
 
     pub(super) fn with_program(program: Program) -> Self {
         Self {
-            settings: Settings { drain_timeout: DRAIN_TIMEOUT, ..Settings::default() },
+            settings: Settings::default(),
             clusters: Vec::new(),
             listeners: Vec::new(),
             background: Vec::new(),
@@ -429,6 +429,3 @@ impl fmt::Debug for ServerBuilder {
             .finish_non_exhaustive()
     }
 }
-
-/// As a configuration file has it that says nothing.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
