@@ -130,6 +130,21 @@ impl Services {
         self.tasks.iter().cloned().map(|task| async move { (task.0)().await })
     }
 
+    /// Finds listeners of `settings` that nobody serves. Each error is one sentence.
+    ///
+    /// # Errors
+    /// TCP listeners that have neither a cluster nor an app.
+    pub fn check(&self, settings: &Settings) -> Result<(), Vec<String>> {
+        let is_served = |index: usize| matches!(self.streams.get(index), Some(Some(_)));
+        let errors: Vec<String> = (settings.tcp.iter().enumerate())
+            .filter(|(index, listener)| listener.cluster.is_none() && !is_served(*index))
+            .map(|(_, listener)| {
+                format!("{} leads nowhere: it has neither a cluster nor an app", listener.address)
+            })
+            .collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
     /// What the sites of all shards have in common; made by the shard that asks first.
     pub(crate) fn shared(&self, settings: &Settings) -> &Shared {
         self.shared.get_or_init(|| Shared::new(settings))

@@ -61,7 +61,7 @@ pub struct TcpListener {
     pub address: Address,
     /// File mode of a Unix-domain socket.
     pub mode: Option<u32>,
-    /// Name of the cluster that connections go to; `None` where an app serves them.
+    /// Name of the cluster that connections go to; `None` where an app serves them: one with neither does not start.
     pub cluster: Option<String>,
 }
 

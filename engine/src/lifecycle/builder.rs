@@ -297,6 +297,7 @@ impl ServerBuilder {
         let (settings, services, mut mistakes) = assemble(self.settings, self.clusters, self.listeners);
         mistakes.splice(0..0, self.mistakes);
         mistakes.extend(settings.check().err().unwrap_or_default());
+        mistakes.extend(services.check(&settings).err().unwrap_or_default());
         let crew = Crew::new(self.background).map_err(|errors| mistakes.extend(errors)).ok();
         let Some(crew) = crew.filter(|_| mistakes.is_empty()) else {
             return Err(StartError::Settings(mistakes));

@@ -118,6 +118,7 @@ impl Server {
         program: Program,
     ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
+        services.check(&settings).map_err(StartError::Settings)?;
         let crew = Crew::new(Vec::new()).map_err(StartError::Settings)?;
         let extras = Extras { services, crew };
         Launch::new().start(settings, extras, program)

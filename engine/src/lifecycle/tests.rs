@@ -8,7 +8,7 @@ use super::*;
 use crate::observe::Record;
 use crate::observe::testing::TempDir;
 use crate::service::Services;
-use crate::settings::{AccessLog, Address, LogFormat, LogTarget, Settings};
+use crate::settings::{AccessLog, Address, LogFormat, LogTarget, Settings, TcpListener};
 use crate::shard::{Command, Report, Start};
 use std::fs;
 use std::io::{self, Read, Write};
@@ -266,6 +266,14 @@ fn a_shard_that_panics_at_the_start_is_not_tried_again() {
 fn contradictory_settings_do_not_start() {
     let error = Server::start_program(Settings::default(), Services::default(), program(obey)).unwrap_err();
     assert_eq!(error.to_string(), "there is nothing to listen on");
+    let forgotten = Settings { tcp: vec![nowhere()], ..settings(1) };
+    let error = Server::start_program(forgotten, Services::default(), program(obey)).unwrap_err();
+    assert_eq!(error.to_string(), "127.0.0.1:7 leads nowhere: it has neither a cluster nor an app");
+}
+
+/// A listener whose app was forgotten.
+fn nowhere() -> TcpListener {
+    TcpListener { address: Address::Tcp(([127, 0, 0, 1], 7).into()), mode: None, cluster: None }
 }
 
 #[test]

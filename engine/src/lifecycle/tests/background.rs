@@ -286,6 +286,7 @@ fn every_mistake_is_one_sentence_of_one_error() {
         .listen(Listen::from("127.0.0.1:80").mode(0o600), nothing())
         .listen("127.0.0.1:80", nothing())
         .tcp("127.0.0.1:0", "gone")
+        .settings(|settings| settings.tcp.push(nowhere()))
         .background(stuck("x").after("y"))
         .background(stuck("y").after("x"))
         .start()
@@ -300,6 +301,7 @@ fn every_mistake_is_one_sentence_of_one_error() {
         "cluster \"a\" is given twice",
         "cluster \"b\" has no endpoint",
         "there is no cluster \"gone\"",
+        "127.0.0.1:7 leads nowhere: it has neither a cluster nor an app",
         "background services wait for each other: \"x\" after \"y\" after \"x\"",
     ];
     assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
