@@ -325,6 +325,9 @@ pub struct Limits {
     pub expect_timeout: Duration,
     /// How long one hook of an exchange may wait; then the exchange fails with `hook_timeout`. Default 30 s.
     pub hook_timeout: Duration,
+    /// Exchanges of each shard that are over and whose `logging` hooks still wait. When there are more, those that have
+    /// waited longest are ended where they wait, with a line in the log. Default 4096.
+    pub logging_max: usize,
 }
 
 /// The access log.
@@ -435,6 +438,7 @@ impl Default for Limits {
             replay_bytes: 64 * 1024,
             expect_timeout: Duration::from_secs(1),
             hook_timeout: Duration::from_secs(30),
+            logging_max: 4096,
         }
     }
 }

@@ -6,8 +6,22 @@ use crate::exchange::{Exchange, Outcome};
 use crate::io::Io;
 use crate::keys::ExchangeKey;
 use crate::observe::Record;
+use crate::time::Instant;
 use ringway_proto::message::{Fields, Name, Version};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// Exchanges that are over and whose last hooks wait.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    /// In the order in which they came to that. Those are among them that are gone since.
+    keys: VecDeque<ExchangeKey>,
+    waiting: usize,
+    /// How many were ended and not said to be.
+    ended: u64,
+    silent_until: Instant,
+}
 
 impl<I: Io> Shard<I> {
     /// Takes a finished exchange out: counted, logged, its connections freed. Then its last hooks run; the place of one
@@ -27,7 +41,7 @@ impl<I: Io> Shard<I> {
         let outcome = exchange.outcome().unwrap_or(Outcome::Internal);
         if exchange.is_call() {
             // Whoever asked from within is told, and nobody else.
-            return self.discard(key);
+            return self.forget(key);
         }
         self.counters.outcome(outcome as usize);
         if let Some(status) = exchange.status() {
@@ -50,13 +64,40 @@ impl<I: Io> Shard<I> {
             // Whoever panicked takes part no more; the others may write their lines.
             while !self.bear(|shard| shard.feed(key, Exchange::on_panicked)) {}
         }
-        if !self.exchanges.get(key).is_some_and(|running| running.exchange.is_parked()) {
-            self.discard(key);
+        if self.exchanges.get(key).is_some_and(|running| running.exchange.is_parked()) {
+            self.let_leave(key);
+        } else {
+            self.forget(key);
         }
     }
 
-    /// Forgets an exchange, and ends what of it still waits.
+    /// The last hooks of an exchange wait. Those of whoever has waited longest end when there are too many: most likely
+    /// what they wait for does not come.
+    fn let_leave(&mut self, key: ExchangeKey) {
+        self.leaving.keys.push_back(key);
+        self.leaving.waiting += 1;
+        let max = self.snapshot.settings.limits.logging_max;
+        while self.leaving.waiting > max {
+            let Some(oldest) = self.leaving.keys.pop_front() else { break };
+            if self.exchanges.get(oldest).is_some() {
+                self.discard(oldest);
+                self.leaving.note_ended(max, self.now);
+            }
+        }
+        if self.leaving.keys.len() > 2 * self.leaving.waiting + LEFT_MAX {
+            self.leaving.keys.retain(|key| self.exchanges.get(*key).is_some());
+        }
+    }
+
+    /// Forgets an exchange that ran until now or is leaving, and ends what of it still waits.
     pub(super) fn discard(&mut self, key: ExchangeKey) {
+        if self.exchanges.get(key).is_some_and(|running| running.stage == Stage::Leaving) {
+            self.leaving.waiting -= 1;
+        }
+        self.forget(key);
+    }
+
+    fn forget(&mut self, key: ExchangeKey) {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         if let Some(timer) = running.hook_timer {
             self.wheel.cancel(timer);
@@ -185,6 +226,22 @@ fn log_failure(exchange: &Exchange, outcome: Outcome) {
     }
 }
 
+impl Leaving {
+    /// Counts one that was ended, and says so once in a while: they come by thousands.
+    fn note_ended(&mut self, max: usize, now: Instant) {
+        self.ended += 1;
+        if now >= self.silent_until {
+            log::warn!("more than {max} logging hooks wait on a shard: ended {} of them", self.ended);
+            self.ended = 0;
+            self.silent_until = now + ENDED_SAID_EVERY;
+        }
+    }
+}
+
+/// How often it is said that logging hooks were ended.
+const ENDED_SAID_EVERY: Duration = Duration::from_secs(1);
+/// Exchanges that have left and are still in the row of those that leave, besides as many as are leaving.
+const LEFT_MAX: usize = 64;
 /// What is kept of exchanges that are over, for those that come.
 const SPARES_MAX: usize = 256;
 

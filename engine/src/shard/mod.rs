@@ -88,6 +88,7 @@ pub struct Shard<I: Io> {
     within: Rc<Downstream>,
     /// What stands for an endpoint where user code answers.
     app_text: Rc<str>,
+    leaving: finish::Leaving,
 }
 
 /// Whether the shard takes new work.
@@ -168,6 +169,7 @@ impl<I: Io> Shard<I> {
             desk,
             within: local::within(),
             app_text: "app".into(),
+            leaving: finish::Leaving::default(),
         }
     }
 

@@ -279,6 +279,53 @@ fn logging_that_never_ends_is_ended() {
 }
 
 #[test]
+fn logging_that_waits_with_too_many_others_is_ended_the_longest_first() {
+    noted(|w, diary| {
+        w.settings(|s| s.limits.logging_max = 3);
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        let dropped = || diary.read().iter().filter(|noted| *noted == "dropped").count();
+        for _ in 0..3 {
+            c.get("/finished/hang").expect_ok("abc");
+        }
+        w.settle();
+        assert_eq!(dropped(), 0);
+        c.get("/finished/hang").expect_ok("abc").get("/finished/hang").expect_ok("abc");
+        w.settle();
+        assert_eq!(dropped(), 2);
+        // Those that end by themselves make room, and the others are not disturbed by many that come and go.
+        for _ in 0..100 {
+            c.get("/").expect_ok("abc");
+        }
+        w.expect_counter("exchanges_active", 3);
+        assert_eq!(dropped(), 0);
+        // The youngest is not the one that goes.
+        c.get("/finished/wait").expect_ok("abc");
+        w.after("30ms");
+        let noted = diary.read();
+        assert_eq!(noted.iter().filter(|noted| *noted == "waited").count(), 1, "{noted:?}");
+        assert_eq!(noted.iter().filter(|noted| *noted == "dropped").count(), 1, "{noted:?}");
+        w.expect_counter("exchanges_active", 2);
+        w.stop();
+        w.settle();
+        assert_eq!(dropped(), 2);
+        w.expect_counter("exchanges_active", 0);
+    });
+}
+
+#[test]
+fn logging_may_not_wait_where_nobody_may() {
+    noted(|w, diary| {
+        w.settings(|s| s.limits.logging_max = 0);
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        c.get("/finished/hang").expect_ok("abc").get("/finished/hang").expect_ok("abc");
+        w.expect_counter("exchanges_active", 0);
+        assert_eq!(diary.read().iter().filter(|noted| *noted == "dropped").count(), 2);
+    });
+}
+
+#[test]
 fn a_peer_is_not_late_while_a_hook_waits() {
     noted_simulated(|w, _| {
         w.settings(|s| {
