@@ -147,7 +147,9 @@ impl Exchange {
     }
 
     pub(super) fn after_upstream_request(&mut self, env: &mut Env<'_>) {
-        self.complete_host();
+        if let Err(mistake) = self.settle_host() {
+            return self.fail_with(Error::failed(mistake), env);
+        }
         if matches!(self.goal, Goal::App(_)) {
             self.hand_to_app(env);
         } else if self.upstream_request_mut().is_some_and(|head| !env.outlets.forward(head)) {

@@ -13,7 +13,7 @@ use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{
     Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, TargetForm,
 };
-use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, max_forwards, upgrade};
+use ringway_proto::rules::{Rule, expect, forwarded, hop_by_hop, host, max_forwards, upgrade};
 use std::any::Any;
 use std::rc::Rc;
 
@@ -224,21 +224,29 @@ impl Exchange {
         Ok(())
     }
 
-    /// HTTP/1.0 clients may leave out `Host`; what we send is HTTP/1.1 and needs it (RFC 9112 section 3.2). Another
-    /// attempt names another endpoint.
-    pub(super) fn complete_host(&mut self) {
-        let Some(visit) = &mut self.visit else { return };
+    /// What we send names one host, whatever hooks did (RFC 9112 section 3.2). HTTP/1.0 clients may leave it out: then it
+    /// is the endpoint's, and another attempt names another endpoint.
+    pub(super) fn settle_host(&mut self) -> Result<(), &'static str> {
+        let Some(visit) = &mut self.visit else { return Ok(()) };
         let (Some(head), Some(endpoint)) = (&mut visit.upstream_request, &visit.session.endpoint) else {
-            return;
+            return Ok(());
         };
-        if matches!(self.goal, Goal::App(_)) {
-            return;
+        // A received one was checked when it came.
+        if matches!(self.goal, Goal::App(_)) || head.fields.is_one_received(Name::Host) {
+            return Ok(());
         }
         self.is_host_ours |= !head.fields.has(Name::Host);
         if self.is_host_ours {
             let host = if endpoint.starts_with("unix:") { "localhost" } else { endpoint };
             let is_set = head.fields.replace(Name::Host, host.as_bytes());
             debug_assert!(is_set.is_ok());
+            return Ok(());
+        }
+        let mut hosts = head.fields.get_all(Name::Host);
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if host::parse(host).is_ok() => Ok(()),
+            (_, None) => Err("a hook gave the request a Host that is none"),
+            (_, Some(_)) => Err("a hook gave the request a second Host"),
         }
     }
 

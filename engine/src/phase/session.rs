@@ -103,7 +103,8 @@ impl Session {
     /// `upstream_request_filter` for the one that is sent.
     ///
     /// What frames the message and concerns the connection (`Content-Length`, `Transfer-Encoding`, `Connection`) is
-    /// written anew by whoever sends it: changes to those have no effect.
+    /// written anew by whoever sends it: changes to those have no effect. `Host` has to stay one field that names a host,
+    /// or the exchange fails with `hook_failed`.
     #[inline]
     pub fn request_mut(&mut self) -> &mut RequestHead {
         self.request.as_mut().expect("hooks run for requests")

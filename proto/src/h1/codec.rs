@@ -7,7 +7,7 @@ use super::head::{FramingFields, HeadLimits, RawRequest, RawResponse};
 use super::input::{HeadReader, Input, Section};
 use crate::chunk::{Chunk, Pool, SendQueue};
 use crate::message::{
-    Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, ResponseHead, Version,
+    Body, Fields, Method, Name, Part, RefusedRequest, RequestHead, Reset, ResponseHead, Version, fields,
 };
 use crate::rules::framing::{self, FramingChecked};
 use crate::rules::hop_by_hop::{self, Connection};
@@ -281,7 +281,7 @@ impl Codec {
         let plan = Plan::for_request(head.method, head.framing());
         let persistence = if self.is_last { Persistence::Close } else { Persistence::Unsaid };
         let te = head.fields.has(Name::Te);
-        encode::put_request(out, head, plan, Options { persistence, upgrade: head.upgrade.as_deref(), te });
+        encode::put_request(out, head, plan, Options { persistence, upgrade: protocol(&head.upgrade), te });
         self.exchange = Exchange {
             method: head.method,
             reuse: if self.is_last { Reuse::No } else { Reuse::Yes },
@@ -701,7 +701,7 @@ impl Codec {
             encode::put_interim(
                 out,
                 head,
-                Options { upgrade: head.upgrade.as_deref(), ..Options::default() },
+                Options { upgrade: protocol(&head.upgrade), ..Options::default() },
             );
             self.switch_on();
         }
@@ -805,6 +805,11 @@ fn asked_switch(raw: &RawRequest) -> Switch {
         _ if raw.noted.has(Name::Upgrade) && raw.version == Version::Http11 => Switch::Upgrade(None),
         _ => Switch::No,
     }
+}
+
+/// The protocol to switch to, as it is sent: one that would change the message is not.
+fn protocol(upgrade: &Option<Box<[u8]>>) -> Option<&[u8]> {
+    upgrade.as_deref().filter(|protocol| fields::is_valid_value(protocol))
 }
 
 /// Size lines' worth of extensions that a message may carry without data.

@@ -173,6 +173,13 @@ impl Fields {
         self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
+    /// Whether exactly one field of this known name is there, and is as it was received.
+    #[inline]
+    pub fn is_one_received(&self, id: Name) -> bool {
+        let mut places = self.list.iter().filter(|entry| entry.id == id).map(|entry| entry.place);
+        places.next() == Some(Place::Received) && places.next().is_none()
+    }
+
     /// Whether a field of this known name is present.
     #[inline]
     pub fn has(&self, id: Name) -> bool {

@@ -1,7 +1,7 @@
 //! What hooks do to heads, and what is sent all the same.
 
 use super::*;
-use ringway_proto::message::Status;
+use ringway_proto::message::{Body, Status};
 use ringway_testing::http::Framing;
 
 /// Does this to heads that pass.
@@ -346,6 +346,150 @@ fn a_request_has_a_host_whatever_a_hook_removes() {
         w.client().get("/").expect_ok("abc");
         assert_eq!(w.origin().last().message().all("host").len(), 1);
     });
+}
+
+#[test]
+fn an_origin_is_asked_for_one_host_or_not_at_all() {
+    const REQUEST: [fn(&mut Session) -> Result<Flow>; 2] = [
+        |session| {
+            session.request_mut().fields.append(b"host", b"b").map(|()| Flow::Continue).map_err(Error::from)
+        },
+        |session| {
+            session.request_mut().fields.set(b"Host", b"a, b").map(|()| Flow::Continue).map_err(Error::from)
+        },
+    ];
+    const UPSTREAM: [fn(&mut RequestHead) -> Result<()>; 6] = [
+        |head| Ok(head.fields.append(b"Host", b"b")?),
+        // Also one that says the same.
+        |head| Ok(head.fields.append(b"hOST", b"a")?),
+        |head| Ok(head.fields.set(b"Host", b"user@b")?),
+        |head| Ok(head.fields.set(b"Host", b"b c")?),
+        |head| Ok(head.fields.set(b"Host", b"b:x")?),
+        |head| Ok(head.fields.set(b"Host", b"")?),
+    ];
+    let edits = REQUEST.map(|request| Edits { request, ..NONE });
+    for edits in edits.into_iter().chain(UPSTREAM.map(|upstream_request| Edits { upstream_request, ..NONE }))
+    {
+        edited(edits, |w| {
+            w.origin().on("*").reply(OK);
+            let c = w.client();
+            c.get("/").expect_status(500).expect_body("500 Internal Server Error\n").expect_kept_alive();
+            w.expect_outcomes(&["hook_failed"]);
+            w.origin().expect_requests(0);
+        });
+    }
+}
+
+#[test]
+fn a_hook_may_name_another_host() {
+    let edits = Edits {
+        request: |session| {
+            session.request_mut().fields.set(b"host", b"b")?;
+            session.request_mut().fields.set(b"host", b"b.example:8080")?;
+            Ok(Flow::Continue)
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        c.get("/").expect_ok("abc");
+        w.origin().request(0).expect_headers("Host", &["b.example:8080"]);
+    });
+}
+
+#[test]
+fn a_protocol_that_would_change_the_message_is_not_sent() {
+    let edits = Edits {
+        upstream_request: |head| {
+            head.upgrade = Some(b"chat\r\nx-evil: 1".as_slice().into());
+            Ok(())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(OK);
+        w.client().get("/").expect_ok("abc");
+        w.origin()
+            .last()
+            .expect_no_header("x-evil")
+            .expect_no_header("Upgrade")
+            .expect_no_header("Connection");
+    });
+}
+
+#[test]
+fn a_length_that_a_hook_made_up_frames_nothing_else() {
+    let edits = Edits {
+        upstream_request: |head| {
+            head.set_body(Body::Length(2));
+            Ok(())
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").read_all().reply(OK);
+        let c = w.client();
+        c.post("/", "GET /smuggled HTTP/1.1\r\n\r\n").any_status();
+        w.origin().last().expect_line("POST / HTTP/1.1").expect_header("Content-Length", "2");
+        // Whatever it got of that: it was no request of its own, and nobody else's comes behind it.
+        w.client().post("/", "ok").expect_ok("abc");
+        w.origin().last().expect_line("POST / HTTP/1.1").expect_body("ok").expect_connection(1);
+    });
+}
+
+#[test]
+fn trailers_of_a_hook_frame_and_route_nothing() {
+    scenario(|w| {
+        w.proxy(|| Trailing);
+        let content = "5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n";
+        w.origin().on("*").reply(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{content}"));
+        let c = w.client();
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n";
+        c.asks("POST").send(format!("{head}{content}"));
+        c.expect_status(200).expect_body("hello").expect_trailers(&[("x-sum", "1"), ("x-own", "2")]);
+        w.origin().last().expect_trailers(&[("x-sum", "1"), ("x-own", "2")]);
+    });
+}
+
+/// Adds trailers that may be sent and such that may not.
+struct Trailing;
+
+impl Trailing {
+    fn add(trailers: &mut Fields) -> Result<()> {
+        for name in ["content-length", "transfer-encoding", "host", "connection", "content-encoding"] {
+            trailers.append(name, "1")?;
+        }
+        Ok(trailers.append("x-own", "2")?)
+    }
+}
+
+impl Proxy for Trailing {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+
+    async fn request_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut Fields,
+        (): &mut (),
+    ) -> Result<()> {
+        Self::add(trailers)
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut Fields,
+        (): &mut (),
+    ) -> Result<()> {
+        Self::add(trailers)
+    }
 }
 
 #[test]
