@@ -150,6 +150,9 @@ impl Exchange {
         if let Err(mistake) = self.settle_host() {
             return self.fail_with(Error::failed(mistake), env);
         }
+        if self.asked.has(Phase::RequestData) {
+            self.include_joined();
+        }
         if matches!(self.goal, Goal::App(_)) {
             self.hand_to_app(env);
         } else if self.upstream_request_mut().is_some_and(|head| !env.outlets.forward(head)) {

@@ -48,6 +48,11 @@ impl Replay {
         }
     }
 
+    /// Whether nothing was sent yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self, Self::Kept { content, trailers: None, is_ended: false } if content.bytes == 0)
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         matches!(self, Self::Kept { .. })
     }

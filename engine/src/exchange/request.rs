@@ -250,6 +250,21 @@ impl Exchange {
         }
     }
 
+    /// Whoever joined since the head was made sees the content, too, as long as nothing of it was sent.
+    pub(super) fn include_joined(&mut self) {
+        let request_use = self.content_use(Phase::RequestData);
+        if request_use >= self.request_use || !self.replay.is_fresh() {
+            return;
+        }
+        let Some(head) = self.upstream_request_mut() else { return };
+        let has_content = head.body() != Body::Empty;
+        let request_use = if has_content { request_use } else { request_use.max(ContentUse::Observe) };
+        if request_use == ContentUse::Rewrite {
+            head.set_body(Body::Streamed);
+        }
+        self.request_use = request_use;
+    }
+
     /// Whether a hook waits for content that is not relayed yet.
     pub(super) fn is_taking_in(&self) -> bool {
         self.intake.as_ref().is_some_and(|intake| intake.is_wanted())

@@ -233,6 +233,10 @@ impl Session {
 
     /// Lets a filter take part in this exchange from the next phase on: behind all others for requests, in front of
     /// them for responses.
+    ///
+    /// One that joins in `upstream_request_filter` of the first attempt or earlier sees all of the request's content;
+    /// later, or once content was sent, only what still comes, and where nobody else looks at it, nothing. With the
+    /// response's content it is the same for `response_filter`.
     pub fn attach(&mut self, filter: &Rc<LinkPool>) {
         self.has_said = true;
         self.attached.push(Rc::clone(filter));

@@ -192,3 +192,145 @@ fn nobody_sees_a_response_twice_because_somebody_joins() {
         assert_eq!(noted.last().map(String::as_str), Some("c finished"), "{noted:?}");
     });
 }
+
+/// Has everything in capitals, and says so where there was nothing.
+struct Shouting;
+
+impl Shouting {
+    fn shout(content: &mut Content) {
+        let mut shouted = content.to_vec().to_ascii_uppercase();
+        if content.is_end() {
+            shouted.push(b'!');
+        }
+        content.set(shouted);
+    }
+}
+
+impl Filter for Shouting {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn request_body_filter(&self, _: &mut Session, content: &mut Content, (): &mut ()) -> Result<()> {
+        Self::shout(content);
+        Ok(())
+    }
+
+    async fn response_body_filter(&self, _: &mut Session, content: &mut Content, (): &mut ()) -> Result<()> {
+        Self::shout(content);
+        Ok(())
+    }
+}
+
+/// Has that filter join in the hook that the path names.
+struct Joining(Rc<LinkPool>);
+
+impl Joining {
+    fn visit(&self, hook: &str, session: &mut Session) {
+        if session.request().path().strip_prefix(b"/") == Some(hook.as_bytes()) {
+            session.attach(&self.0);
+        }
+    }
+}
+
+impl Proxy for Joining {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn early_request_filter(&self, session: &mut Session, (): &mut ()) -> Result<()> {
+        self.visit("early_request", session);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, (): &mut ()) -> Result<Flow> {
+        self.visit("request", session);
+        Ok(Flow::Continue)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, (): &mut ()) -> Result<Peer> {
+        self.visit("select", session);
+        Ok(Peer::cluster("app"))
+    }
+
+    async fn connected_to_upstream(&self, session: &mut Session, _: &Connected, (): &mut ()) -> Result<()> {
+        self.visit("connected", session);
+        if session.attempts() == 2 {
+            self.visit("connected_again", session);
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        _: &mut RequestHead,
+        (): &mut (),
+    ) -> Result<()> {
+        self.visit("upstream_request", session);
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        _: &mut ResponseHead,
+        (): &mut (),
+    ) -> Result<()> {
+        self.visit("upstream_response", session);
+        Ok(())
+    }
+
+    async fn response_filter(&self, session: &mut Session, _: &mut ResponseHead, (): &mut ()) -> Result<()> {
+        self.visit("response", session);
+        Ok(())
+    }
+
+    async fn error_while_proxy(&self, _: &mut Session, error: &mut Error, (): &mut ()) {
+        error.set_retry(true);
+    }
+}
+
+fn joining(run: impl Fn(&World)) {
+    scenario(|w| {
+        w.proxy(|| Joining(LinkPool::of_filter(Rc::new(Shouting), &Rooms::new())));
+        run(w);
+    });
+}
+
+#[test]
+fn who_joins_before_a_head_is_sent_sees_its_content() {
+    for hook in ["early_request", "request", "select", "connected", "upstream_request"] {
+        joining(|w| {
+            w.origin().on("*").reply(OK);
+            let c = w.client();
+            let target = format!("/{hook}");
+            c.post(&target, "hello").expect_ok("ABC!").post_chunks(&target, &["a", "b"]).expect_ok("ABC!");
+            c.get(&target).expect_ok("ABC!").post("/", "hello").expect_ok("abc").expect_kept_alive();
+            w.origin().request(0).expect_body("HELLO!").expect_no_header("Content-Length");
+            w.origin().request(1).expect_body("AB!");
+            // Of nothing nothing is made.
+            w.origin().request(2).expect_body("").expect_no_header("Transfer-Encoding");
+            w.origin().request(3).expect_body("hello");
+        });
+    }
+    for hook in ["upstream_response", "response"] {
+        joining(|w| {
+            w.origin().on("*").reply(OK);
+            let c = w.client();
+            c.post(&format!("/{hook}"), "hello").expect_ok("ABC!").post("/", "hello").expect_ok("abc");
+            w.origin().request(0).expect_body("hello").expect_header("Content-Length", "5");
+        });
+    }
+}
+
+#[test]
+fn who_joins_when_content_was_sent_sees_none_of_it() {
+    joining(|w| {
+        w.origin().on("PUT /connected_again").times(1).close();
+        w.origin().on("PUT /connected_again").reply(OK);
+        let c = w.client();
+        c.request("PUT", "/connected_again", "Content-Length: 5\r\n", "hello").expect_ok("ABC!");
+        w.origin().request(1).expect_body("hello").expect_header("Content-Length", "5");
+    });
+}
