@@ -1,8 +1,10 @@
 //! What hooks do to heads, and what is sent all the same.
 
 use super::*;
+use ringway_proto::chunk::SMALL_BYTES;
 use ringway_proto::message::{Body, Status};
 use ringway_testing::http::Framing;
+use ringway_testing::simulated_calm;
 
 /// Does this to heads that pass.
 #[derive(Clone, Copy)]
@@ -490,6 +492,65 @@ impl Proxy for Trailing {
     ) -> Result<()> {
         Self::add(trailers)
     }
+}
+
+/// Waits with the heads of responses, and tells what they say then.
+struct Pensive;
+
+impl Proxy for Pensive {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+
+    async fn response_filter(&self, _: &mut Session, response: &mut ResponseHead, (): &mut ()) -> Result<()> {
+        rt::sleep(Duration::from_millis(20)).await;
+        let said = response.fields.find("x-name").unwrap_or_default().to_vec();
+        response.fields.append("x-said", said)?;
+        response.fields.remove_named("x-gone");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_head_that_a_hook_waits_with_stays_what_it_is_while_others_come() {
+    scenario(|w| {
+        w.proxy(|| Pensive);
+        let fill = |n: usize| char::from(b'a' + n as u8).to_string().repeat(200 + 37 * n);
+        for n in 0..12 {
+            let fields = format!("X-Name: {n}\r\nX-Gone: {}\r\nX-Fill: {}\r\n", fill(n), fill(n));
+            let reply = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 3\r\n\r\nabc");
+            w.origin().on(&format!("GET /{n}")).reply(reply);
+        }
+        let clients: Vec<_> = (0..12).map(|_| w.client()).collect();
+        // The first round is when it is found out that hooks wait.
+        for _ in 0..3 {
+            clients.iter().enumerate().for_each(|(n, c)| _ = c.get(&format!("/{n}")));
+            for (n, c) in clients.iter().enumerate() {
+                c.expect_ok("abc").expect_header("X-Said", &n.to_string()).expect_header("X-Fill", &fill(n));
+                c.expect_header("X-Name", &n.to_string()).expect_no_header("X-Gone");
+            }
+        }
+    });
+}
+
+#[test]
+fn heads_that_hooks_wait_with_hold_little_memory() {
+    simulated_calm(|w| {
+        w.proxy(|| Pensive);
+        w.origin().on("*").reply(OK);
+        let clients: Vec<_> = (0..40).map(|_| w.client()).collect();
+        clients[0].get("/").expect_ok("abc");
+        clients.iter().for_each(|c| _ = c.get("/"));
+        w.after("10ms");
+        // The answers are there and none is sent: a request, a head and content in a small buffer each, and none in the
+        // large one that it was received into.
+        assert!(w.held_bytes() <= 40 * 3 * SMALL_BYTES, "{}", w.held_bytes());
+        clients.iter().for_each(|c| _ = c.expect_ok("abc"));
+    });
 }
 
 #[test]
