@@ -29,7 +29,7 @@ impl HttpApp for App {
 async fn count(responder: Responder) -> Result<()> {
     let writer = responder.begin(Response::new(200).header("content-type", "text/plain"), None).await?;
     for number in 1..=5 {
-        // Waits here when the client reads slowly, and ends here when it leaves.
+        // Waits here when the client reads slowly, and fails when it has left.
         writer.write(format!("{number}\n")).await?;
         rt::sleep(Duration::from_millis(100)).await;
     }

@@ -13,25 +13,15 @@ struct Relay {
     origin: SocketAddr,
 }
 
-/// Says how much went each way, however the connection ends: one that breaks ends its app where that waits.
-struct Log<'a> {
-    stream: &'a Stream,
-    client: &'a Downstream,
-}
-
-impl Drop for Log<'_> {
-    fn drop(&mut self) {
-        let Downstream { address, port, .. } = self.client;
-        let Traffic { received, sent } = self.stream.traffic();
-        println!("{address}:{port}: {received} bytes there, {sent} back");
-    }
-}
-
 impl StreamApp for Relay {
     async fn serve(&self, stream: Stream, client: &Downstream) -> Result<()> {
-        let _log = Log { stream: &stream, client };
         let origin = Connector::new(Peer::address(self.origin)).connect().await?;
-        relay(&stream, &origin).await.map(drop)
+        let relayed = relay(&stream, &origin).await.map(drop);
+        // However it ended: a connection that breaks is an error of whoever reads from it or writes to it.
+        let Downstream { address, port, .. } = client;
+        let Traffic { received, sent } = stream.traffic();
+        println!("{address}:{port}: {received} bytes there, {sent} back");
+        relayed
     }
 }
 

@@ -169,6 +169,13 @@ impl Port {
         shared.is_released && shared.to_shard.parts.is_empty()
     }
 
+    /// Whether the user deals with the other end: waits for it, or is in the middle of sending to it.
+    pub fn is_attended(&self) -> bool {
+        let shared = self.0.borrow();
+        let is_waiting = shared.reader.is_some() || shared.writer.is_some();
+        is_waiting || shared.to_shard.has_answered || shared.speech == Speech::Raw
+    }
+
     /// What speaks on it now.
     pub fn speech(&self) -> Speech {
         self.0.borrow().speech

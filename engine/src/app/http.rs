@@ -1,7 +1,7 @@
 //! Apps that answer requests.
 
-use crate::client::Stream;
-use crate::error::{Error, Outcome, Result};
+use crate::client::{Stream, ended_by};
+use crate::error::{Error, Fault, Outcome, Result};
 use crate::phase::{App, Downstream, Peer, Proxy, Response, Serve, Session};
 use crate::port::{Handle, Reader, Unread};
 use ringway_proto::chunk::Chunk;
@@ -28,8 +28,13 @@ use std::rc::Rc;
 /// }
 /// ```
 pub trait HttpApp: Sized + 'static {
-    /// Answers one request. It runs as a task of its shard. When the client leaves it is dropped where it waits; once it
-    /// has answered completely it may go on as long as it likes.
+    /// Answers one request. It runs as a task of its shard. Once it has answered completely it may go on as long as it
+    /// likes.
+    ///
+    /// When the client leaves, or a time-out or the end of the process takes it away, whoever has begun to answer or
+    /// waits for content gets an error from the next read or write, and may go on for
+    /// [`hook_timeout`](crate::settings::Limits::hook_timeout) before it is dropped. Whoever waits for something else is
+    /// dropped there at once: nobody needs the answer any more.
     ///
     /// # Errors
     /// Are answered as they say where no answer has begun, else the connection is cut. So is one that ends without an
@@ -68,18 +73,20 @@ impl Incoming {
     /// The next piece of the content; `None` at its end.
     ///
     /// # Errors
-    /// When the client leaves in the middle of it.
+    /// When it breaks off: `downstream_closed`, `body_timeout`, `malformed`, `stopped`.
     pub async fn chunk(&mut self) -> Result<Option<Chunk>> {
-        self.content.chunk().await.map_err(|_| Error::new(Outcome::DownstreamClosed))
+        let chunk = self.content.chunk().await;
+        chunk.map_err(|_| left(self.content.handle()))
     }
 
     /// All of the content.
     ///
     /// # Errors
-    /// When the client leaves in the middle of it; `too_large` (413) when it is longer than `bytes_max`.
+    /// As [`Incoming::chunk`]; `too_large` (413) when it is longer than `bytes_max`.
     pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
-        self.content.bytes(bytes_max).await.map_err(|unread| match unread {
-            Unread::Broken => Error::new(Outcome::DownstreamClosed),
+        let bytes = self.content.bytes(bytes_max).await;
+        bytes.map_err(|unread| match unread {
+            Unread::Broken => left(self.content.handle()),
             Unread::TooLong => Error::new(Outcome::TooLarge),
         })
     }
@@ -168,7 +175,7 @@ impl Responder {
             }
         }
         self.put_head(head)?;
-        self.handle.opened().await.map_err(|_| Error::new(Outcome::DownstreamClosed))?;
+        self.handle.opened().await.map_err(|_| left(&self.handle))?;
         Ok(Stream::of_client(self.handle))
     }
 
@@ -186,7 +193,7 @@ impl Responder {
 
     fn put_head(&self, head: ResponseHead) -> Result<()> {
         if self.handle.closed().is_some() {
-            return Err(Error::new(Outcome::DownstreamClosed));
+            return Err(left(&self.handle));
         }
         self.handle.put(Part::Response(head));
         Ok(())
@@ -203,14 +210,14 @@ impl Writer {
     /// Sends a piece, once there is room for it.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// When the client is gone: `downstream_closed`, `downstream_write_timeout`, `stopped`.
     pub async fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<()> {
         let chunk = Chunk::from(bytes.into());
         if chunk.is_empty() {
             return Ok(());
         }
         let sent = self.handle.send(Part::Data(chunk)).await;
-        sent.map_err(|_| Error::new(Outcome::DownstreamClosed))
+        sent.map_err(|_| left(&self.handle))
     }
 
     /// The content is complete.
@@ -268,9 +275,16 @@ impl<A: HttpApp> Serve for Requests<A> {
     }
 }
 
+/// Why the client's side is gone.
+fn left(handle: &Handle) -> Error {
+    ended_by(handle, Outcome::DownstreamClosed)
+}
+
 /// Says what went wrong, where nothing was said yet.
 async fn answer_for(handle: &Rc<Handle>, error: Error) {
-    if error.fault() == crate::error::Fault::Local {
+    // What the app was told was logged.
+    let is_known = handle.closed() == Some(error.outcome() as u8);
+    if error.fault() == Fault::Local && !is_known {
         log::warn!("{error}");
     }
     if handle.has_answered() || handle.closed().is_some() {

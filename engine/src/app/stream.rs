@@ -1,9 +1,10 @@
 //! Apps of opaque bytes.
 
 use crate::client::Stream;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::phase::{App, Downstream, Serve};
 use crate::port::Handle;
+use log::Level;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -27,11 +28,12 @@ use std::rc::Rc;
 /// }
 /// ```
 pub trait StreamApp: Sized + 'static {
-    /// Serves one connection to its end. It ends when the stream is dropped; a connection that breaks ends this at its
-    /// next `await`.
+    /// Serves one connection to its end. It ends when the stream is dropped. When the connection breaks, reads and
+    /// writes fail, and this may go on for [`hook_timeout`](crate::settings::Limits::hook_timeout) before it is dropped.
+    /// When the process stops it may go on until it waits for something else.
     ///
     /// # Errors
-    /// Are logged.
+    /// Are logged, at level `debug` where they are the client's.
     fn serve(&self, stream: Stream, client: &Downstream) -> impl Future<Output = Result<()>>;
 }
 
@@ -47,7 +49,8 @@ impl<A: StreamApp> Serve for Streams<A> {
         let (app, client) = (Rc::clone(&self.0), Rc::clone(client));
         Box::pin(async move {
             if let Err(error) = app.serve(Stream::of_client(Rc::new(handle)), &client).await {
-                log::info!("{error} client={}", client.address);
+                let level = if error.fault() == Fault::Downstream { Level::Debug } else { Level::Info };
+                log::log!(level, "{error} client={}", client.address);
             }
         })
     }

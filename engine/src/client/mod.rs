@@ -58,7 +58,7 @@ fn ended(handle: &Handle) -> Error {
 }
 
 /// Why a connection ended at whose other end somebody is whose leaving is `left`.
-fn ended_by(handle: &Handle, left: Outcome) -> Error {
+pub(crate) fn ended_by(handle: &Handle, left: Outcome) -> Error {
     let outcome = handle.closed().and_then(|number| Outcome::ALL.get(usize::from(number)).copied());
     match outcome {
         Some(Outcome::TunnelIdle) => Error::new(left).context("no byte moved for too long"),

@@ -344,6 +344,18 @@ impl Exchange {
         }
     }
 
+    /// How it ends or ended, as soon as that is known.
+    pub fn verdict(&self) -> Option<Outcome> {
+        match &self.state {
+            State::Finished(outcome)
+            | State::Flushing(outcome)
+            | State::Discarding { outcome, .. }
+            | State::Failing { outcome, .. } => Some(*outcome),
+            State::Answering(answering) => Some(answering.outcome),
+            State::Deciding | State::Attempting { .. } | State::Relaying(_) | State::Tunneling(_) => None,
+        }
+    }
+
     /// Whether nothing but the sending of queued bytes remains.
     #[inline]
     pub fn is_flushing(&self) -> bool {

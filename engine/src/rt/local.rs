@@ -82,7 +82,7 @@ pub(crate) fn current() -> Rc<Local> {
 }
 
 /// `None` outside of a shard, and when that is being dropped.
-fn find() -> Option<Rc<Local>> {
+pub(super) fn find() -> Option<Rc<Local>> {
     let address = TURN.with(|turn| turn.address.get());
     let is_it = |local: &&Weak<Local>| local.as_ptr().addr() == address;
     LOCALS.try_with(|locals| locals.borrow().iter().find(is_it).and_then(Weak::upgrade)).ok().flatten()
@@ -438,9 +438,11 @@ fn replace(waiters: &RefCell<Slab<Waker, WaiterTag>>, waiter: WaiterKey, waker: 
 
 impl Drop for Local {
     fn drop(&mut self) {
+        let address = std::ptr::from_ref(self).addr();
+        // What is dropped now may ask for the time.
+        TURN.with(|turn| turn.address.set(address));
         self.stop();
         // Another may come to lie where this was.
-        let address = std::ptr::from_ref(self).addr();
         TURN.with(|turn| {
             if turn.address.get() == address {
                 turn.address.set(0);

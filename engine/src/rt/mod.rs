@@ -18,7 +18,8 @@
 //! # Where it may be called
 //!
 //! Functions of this module panic outside of a shard's thread. All of their futures may be dropped at any time, which
-//! cancels what they wait for.
+//! cancels what they wait for. What is dropped with a future of a user is dropped in a turn of its shard: a `Drop` may
+//! ask for the time, and spawn.
 //!
 //! # What it deliberately does not do
 //!
@@ -59,7 +60,7 @@ pub fn now() -> Instant {
 
 /// What user code of this shard leaves for the shard to do. `None` outside of one.
 pub(crate) fn desk<T: 'static>() -> Option<std::rc::Rc<T>> {
-    local::current().desk()
+    local::find()?.desk()
 }
 
 /// Runs `future` on this shard, beside what called. It is polled for the first time when the caller has returned.

@@ -585,3 +585,26 @@ mod simulated {
         assert_eq!(simulation.leaks(), [""; 0]);
     }
 }
+
+#[test]
+fn what_is_dropped_with_its_shard_may_ask_for_the_time() {
+    struct Asks(Rc<Cell<Option<Instant>>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.0.set(Some(super::now()));
+        }
+    }
+    let asked = Rc::new(Cell::new(None));
+    let [first, last] = [(); 2].map(|()| Local::simulated(Arc::new(Counters::new(&[]))));
+    last.enter(Instant::ZERO);
+    let asks = Asks(Rc::clone(&asked));
+    drop(last.spawn(async move {
+        let _asks = asks;
+        std::future::pending::<()>().await;
+    }));
+    // The shard whose turn it was last is gone.
+    first.enter(Instant::ZERO);
+    drop(first);
+    drop(last);
+    assert!(asked.get().is_some());
+}

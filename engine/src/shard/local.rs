@@ -9,9 +9,10 @@ use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::phase::{App, Session};
 use crate::port::{self, Port, Speech};
-use crate::rt::JoinHandle;
+use crate::rt::{self, JoinHandle, Local};
 use ringway_proto::message::Part;
 use std::rc::Rc;
+use std::time::Duration;
 
 impl<I: Io> Shard<I> {
     /// Somebody has put something on the desk.
@@ -128,6 +129,24 @@ impl<I: Io> Shard<I> {
         }
     }
 
+    /// Tells user code that its connection is over, and why. An app whose answer is complete may go on.
+    pub(super) fn close_port(
+        &self,
+        conn: &Connection,
+        exchange: ExchangeKey,
+        task: Option<JoinHandle<()>>,
+        how: Close,
+    ) {
+        let Some(port) = conn.as_port() else { return };
+        let exchange = self.exchanges.get(exchange).map(|running| &running.exchange);
+        let is_told = port.is_attended();
+        port.close(exchange.and_then(Exchange::verdict).unwrap_or(Outcome::Complete) as u8);
+        if let (Some(task), Close::Reset) = (task, how) {
+            let snapshot = exchange.map_or(&self.snapshot, Exchange::snapshot);
+            end_app(&self.rt, task, is_told, snapshot.settings.limits.hook_timeout);
+        }
+    }
+
     /// The upstream connection of a stream goes to its pool: both ends are still open, and nothing is on its way.
     pub(super) fn keep_upstream(&mut self, key: ExchangeKey) {
         let is_serving = self.life == Life::Serving;
@@ -141,15 +160,18 @@ impl<I: Io> Shard<I> {
     }
 }
 
-/// Tells user code that its exchange is over, and why. An app whose client is gone stops where it waits; one whose answer
-/// is complete may go on.
-pub(super) fn close_port(conn: &Connection, task: Option<JoinHandle<()>>, why: Outcome, how: Close) {
-    if let Some(port) = conn.as_port() {
-        port.close(why as u8);
+/// Ends an app in the middle. One that deals with its client learns of it there, and has some time to come to an end of
+/// its own. Nobody needs what another one is doing: it stops where it waits.
+fn end_app(rt: &Rc<Local>, task: JoinHandle<()>, is_told: bool, patience: Duration) {
+    if !is_told {
+        return task.abort();
     }
-    if let (Some(task), Close::Reset) = (task, how) {
-        task.abort();
-    }
+    let mut task = task;
+    drop(rt.spawn(async move {
+        if rt::timeout(patience, &mut task).await.is_err() {
+            task.abort();
+        }
+    }));
 }
 
 /// The client of an exchange that user code began.

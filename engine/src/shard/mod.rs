@@ -91,6 +91,13 @@ pub struct Shard<I: Io> {
     leaving: finish::Leaving,
 }
 
+impl<I: Io> Drop for Shard<I> {
+    /// What users left here is dropped as in a turn of its own.
+    fn drop(&mut self) {
+        self.rt.enter(self.now);
+    }
+}
+
 /// Whether the shard takes new work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {

@@ -1,9 +1,7 @@
 //! How a turn ends: every connection that was touched is flushed, resumed, closed, watched and timed.
 
-use super::local::close_port;
 use super::slots::{Client, Role, Running, Serving, Slot, Upstream};
 use super::{Life, Shard};
-use crate::exchange::Outcome;
 use crate::io::{Close, Interest, Io};
 use crate::keys::ConnKey;
 use crate::limits::{LAST_REQUEST_UNWATCHED, QUEUE_LOW_BYTES};
@@ -246,9 +244,7 @@ impl<I: Io> Shard<I> {
                 self.upstreams.on_connection_gone(endpoint);
             }
             Role::Local { exchange, task, .. } => {
-                let running = self.exchanges.get(exchange);
-                let why = running.and_then(|running| running.exchange.outcome());
-                return close_port(&slot.conn, task, why.unwrap_or(Outcome::Complete), how);
+                return self.close_port(&slot.conn, exchange, task, how);
             }
             Role::Closed => return,
         }

@@ -200,7 +200,19 @@ impl<I: Io> Shard<I> {
         // What is left of exchanges are hooks that wait.
         self.exchanges.keys().into_iter().for_each(|key| self.discard(key));
         self.settle();
+        self.run_told();
         self.rt.stop();
+    }
+
+    /// Lets apps that were told come to their end, as far as they do not wait again: there is no time left.
+    fn run_told(&mut self) {
+        for _ in 0..self.rt.tasks() {
+            match self.rt.poll_woken() {
+                Some(Wakee::Task(key)) => self.rt.run(key),
+                Some(Wakee::Exchange(_) | Wakee::Desk) => {}
+                None => break,
+            }
+        }
     }
 
     /// A turn panicked, that of this connection if there is one: the exchange that ran is discarded, or that of the

@@ -10,6 +10,7 @@ mod backpressure;
 mod content;
 mod drain;
 mod early;
+mod endings;
 mod errors;
 mod expect;
 mod filters;

@@ -179,9 +179,10 @@ fn what_came_together_with_the_request_is_read_by_the_app() {
 #[test]
 fn a_client_that_resets_a_switched_connection_breaks_it() {
     scenario(|w| {
-        app(w);
+        let notes = app(w);
         let c = w.client();
         c.request("GET", "/echo", ASK, "").expect_status(101).send("a").expect_raw("a").reset();
+        notes.expect(w, &["Err(\"downstream_closed\")"]);
         w.expect_outcomes(&["tunnel_closed"]);
         assert_eq!(w.connections(), 0);
     });
@@ -271,7 +272,7 @@ fn hooks_of_the_response_see_a_switch() {
 fn a_switched_connection_in_which_nothing_moves_is_ended() {
     simulated(|w| {
         w.settings(|s| s.limits.tunnel_idle = Duration::from_secs(100));
-        app(w);
+        let notes = app(w);
         let c = w.client();
         c.request("GET", "/echo", ASK, "").expect_status(101);
         w.after("90s");
@@ -280,6 +281,7 @@ fn a_switched_connection_in_which_nothing_moves_is_ended() {
         c.expect_silence();
         w.after("20s");
         c.expect_over();
+        notes.expect(w, &["Err(\"downstream_closed\")"]);
         w.expect_outcomes(&["tunnel_idle"]);
     });
 }
