@@ -5,10 +5,11 @@
 //! neighbours took. Instructions are counted by callgrind within [`counted_batch`], after warming up, so that neither
 //! the start of the program nor what a case prepares is counted.
 //!
-//! What is measured: [`heads`], [`timers`], [`pools`], and whole exchanges in [`exchange`] and [`hooks`], on the sockets
-//! of [`wire`]. Parsing heads is measured beside the parser, in `proto/benches/head.rs`. `docs/performance.md` has the
+//! What is measured: [`heads`], [`timers`], [`pools`], and whole exchanges in [`exchange`], [`hooks`] and
+//! [`compression`], on the sockets of [`wire`]. Parsing heads is measured beside the parser, in `proto/benches/head.rs`. `docs/performance.md` has the
 //! numbers.
 
+mod compression;
 mod exchange;
 mod heads;
 mod hooks;
@@ -42,7 +43,7 @@ trait Work: std::fmt::Debug {
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [heads::cases(), timers::cases(), pools::cases(), exchange::cases(), hooks::cases()]
+    [heads::cases(), timers::cases(), pools::cases(), exchange::cases(), hooks::cases(), compression::cases()]
         .into_iter()
         .flatten()
         .collect()
