@@ -57,12 +57,12 @@ impl Answer {
     /// All of the content.
     ///
     /// # Errors
-    /// When the answer breaks off, or is longer than `bytes_max`.
+    /// When the answer breaks off; `upstream_too_large` when it is longer than `bytes_max`.
     pub async fn bytes(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
         let bytes = self.content.bytes(bytes_max).await;
         bytes.map_err(|unread| match unread {
             Unread::Broken => ended(self.content.handle()),
-            Unread::TooLong => Error::new(Outcome::UpstreamMalformed).context("the answer is too long"),
+            Unread::TooLong => Error::new(Outcome::UpstreamTooLarge),
         })
     }
 

@@ -79,7 +79,7 @@ outcomes! {
     ConnectTimeout, Upstream, 504, "connect_timeout";
     /// The origin closed or reset before the head of its answer was complete.
     UpstreamClosed, Upstream, 502, "upstream_closed";
-    /// The origin's answer is longer than a filter allows.
+    /// The origin's answer is longer than a filter or a hook allows.
     UpstreamTooLarge, Upstream, 502, "upstream_too_large";
     /// The origin's answer is not HTTP; the log names the rule.
     UpstreamMalformed, Upstream, 502, "upstream_malformed";
@@ -106,7 +106,7 @@ outcomes! {
     HookTimeout, Local, 504, "hook_timeout";
     /// A hook chose a peer that cannot be used: an unknown cluster, an option that is not there.
     PeerInvalid, Local, 500, "peer_invalid";
-    /// Content is longer than a filter allows.
+    /// Content is longer than a filter or a hook allows.
     TooLarge, Downstream, 413, "too_large";
     /// A client sends more requests than a filter allows.
     RateLimited, Downstream, 429, "rate_limited";

@@ -272,6 +272,19 @@ fn what_becomes_of_a_call_is_told_to_who_called() {
 }
 
 #[test]
+fn an_answer_that_is_longer_than_who_asked_takes_is_no_answer() {
+    scenario(|w| {
+        caller(w);
+        w.origin().on("POST /upload").read_all().ok("x".repeat(101)).times(1);
+        w.origin().on("POST /upload").read_all().ok("x".repeat(100));
+        let c = w.client();
+        c.get("/upload").expect_status(502);
+        c.get("/upload").expect_ok("x".repeat(100));
+        w.expect_outcomes(&["upstream_too_large", "complete"]);
+    });
+}
+
+#[test]
 fn a_call_that_is_dropped_ends() {
     scenario(|w| {
         caller(w);
