@@ -100,7 +100,7 @@ impl Encoder {
     }
 
     /// Makes it ready for another stream of the same coding, in the memory that it has where the library allows that:
-    /// not for Brotli.
+    /// not for Brotli. `length_bytes` is as for [`Encoder::new`].
     pub fn reset(&mut self, length_bytes: Option<u64>) {
         self.is_finished = false;
         match &mut self.stream {

@@ -120,7 +120,7 @@ impl ServerBuilder {
         }
     }
 
-    /// How many shards; by default one for each core that this process may use.
+    /// How many shards; by default one for each core that this process may use. None is an error at the start.
     pub fn workers(mut self, workers: usize) -> Self {
         if workers == 0 {
             self.mistakes.push("a server needs at least one worker".into());

@@ -152,7 +152,7 @@ impl Peer {
         Self { target: Target::Named(name.into()), options: None }
     }
 
-    /// The cluster with this index in the settings.
+    /// The cluster with this index in the settings. One that is not there fails the exchange with `peer_invalid`.
     #[inline]
     pub fn cluster_at(index: usize) -> Self {
         Self { target: Target::Cluster(index), options: None }
