@@ -10,7 +10,7 @@
 use crate::limits::{QUEUE_HIGH_BYTES, QUEUE_LOW_BYTES};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Fields, Part, Reset, Status};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -282,10 +282,10 @@ impl Handle {
         .await
     }
 
-    /// Sends a part whether there is room or not.
+    /// Sends a part whether there is room or not. Behind an end nothing is sent.
     pub fn put(&self, part: Part) {
         let mut shared = self.0.borrow_mut();
-        if shared.closed.is_some() {
+        if shared.closed.is_some() || shared.to_shard.is_ended {
             return;
         }
         shared.to_shard.push(part);
@@ -347,6 +347,71 @@ impl Drop for Handle {
         self.leave();
     }
 }
+
+/// Content that is sent piece by piece: within the length that was announced, and in front of its end.
+#[derive(Debug)]
+pub struct Announced {
+    /// Bytes that may still come; `None` where that was not said.
+    left: Cell<Option<u64>>,
+}
+
+/// Why content may not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsendable {
+    /// It is more than was announced.
+    TooLong,
+    /// It is less than was announced.
+    TooShort,
+    /// It comes behind the end.
+    Ended,
+    /// The shard's end is gone.
+    Gone,
+}
+
+impl Announced {
+    /// So many bytes, or as many as will come.
+    pub fn new(length: Option<u64>) -> Self {
+        Self { left: Cell::new(length) }
+    }
+
+    /// Sends a piece on `handle`, once there is room for it.
+    ///
+    /// # Errors
+    /// When it may not be sent.
+    pub async fn send(&self, handle: &Handle, chunk: Chunk) -> Result<(), Unsendable> {
+        if handle.is_ended() {
+            return Err(Unsendable::Ended);
+        }
+        if let Some(left) = self.left.get() {
+            let left = left.checked_sub(chunk.len() as u64).ok_or(Unsendable::TooLong)?;
+            self.left.set(Some(left));
+        }
+        handle.send(Part::Data(chunk)).await.map_err(|Gone| Unsendable::Gone)
+    }
+
+    /// Ends the content: what is shorter than announced breaks off.
+    pub fn end(&self, handle: &Handle) {
+        handle.put(if self.is_short() { Part::Reset(Reset::Cancelled) } else { Part::End });
+    }
+
+    /// Whether more was announced than came.
+    pub fn is_short(&self) -> bool {
+        self.left.get().is_some_and(|left| left > 0)
+    }
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "there is more content than was announced",
+            Self::TooShort => "there is less content than was announced",
+            Self::Ended => "there is content behind the end",
+            Self::Gone => "the other end is gone",
+        })
+    }
+}
+
+impl std::error::Error for Unsendable {}
 
 /// Reads the content of a message behind its head.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::client::{Stream, ended_by};
 use crate::error::{Error, Fault, Outcome, Result};
 use crate::phase::{App, Downstream, Peer, Proxy, Response, Serve, Session};
-use crate::port::{Handle, Reader, Unread};
+use crate::port::{Announced, Handle, Reader, Unread, Unsendable};
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, Fields, Part, RequestHead, Reset, ResponseHead, Status};
 use ringway_proto::rules::upgrade;
@@ -130,7 +130,7 @@ impl Responder {
         let (mut head, body) = response.into_parts()?;
         head.set_body(length.map_or(Body::Streamed, Body::Length));
         self.put_head(head)?;
-        let writer = Writer { handle: self.handle };
+        let writer = Writer { handle: self.handle, announced: Announced::new(length) };
         writer.write(body).await?;
         Ok(writer)
     }
@@ -204,20 +204,25 @@ impl Responder {
 /// came is not taken for the whole.
 pub struct Writer {
     handle: Rc<Handle>,
+    announced: Announced,
 }
 
 impl Writer {
     /// Sends a piece, once there is room for it.
     ///
     /// # Errors
-    /// When the client is gone: `downstream_closed`, `downstream_write_timeout`, `stopped`.
+    /// When the client is gone: `downstream_closed`, `downstream_write_timeout`, `stopped`. `hook_failed` when it is more
+    /// than was announced; none of the piece is sent.
     pub async fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<()> {
         let chunk = Chunk::from(bytes.into());
         if chunk.is_empty() {
             return Ok(());
         }
-        let sent = self.handle.send(Part::Data(chunk)).await;
-        sent.map_err(|_| left(&self.handle))
+        let sent = self.announced.send(&self.handle, chunk).await;
+        sent.map_err(|unsendable| match unsendable {
+            Unsendable::Gone => left(&self.handle),
+            mistake => Error::because(mistake),
+        })
     }
 
     /// The content is complete.
@@ -234,9 +239,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if !self.handle.is_ended() {
-            self.handle.put(Part::Reset(Reset::Cancelled));
-        }
+        self.handle.put(Part::Reset(Reset::Cancelled));
     }
 }
 

@@ -4,7 +4,7 @@ use super::response::Answer;
 use super::{Asked, begin, ended};
 use crate::error::{Context, Error, Outcome, Result};
 use crate::phase::Peer;
-use crate::port::Handle;
+use crate::port::{Announced, Handle, Unsendable};
 use crate::rt;
 use bytes::Bytes;
 use ringway_proto::chunk::Chunk;
@@ -149,7 +149,7 @@ impl Request {
     /// When it cannot be sent.
     pub async fn upload(self, length: Option<u64>) -> Result<Upload> {
         let handle = self.begin(length.map_or(Body::Streamed, Body::Length)).await?;
-        Ok(Upload { handle: Rc::new(handle) })
+        Ok(Upload { handle: Rc::new(handle), announced: Announced::new(length) })
     }
 
     async fn begin(self, body: Body) -> Result<Handle> {
@@ -185,50 +185,52 @@ impl Request {
 #[derive(Debug)]
 pub struct Upload {
     handle: Rc<Handle>,
+    announced: Announced,
 }
 
 impl Upload {
     /// Sends a piece, once there is room for it.
     ///
     /// # Errors
-    /// When the exchange is over: [`Upload::answer`] tells whether there is an answer all the same.
+    /// When the exchange is over: [`Upload::answer`] tells whether there is an answer all the same. `hook_failed` when it
+    /// is more than was announced, or comes behind the end; none of the piece is sent.
     pub async fn write(&self, bytes: impl Into<Vec<u8>>) -> Result<()> {
         let chunk = Chunk::from(bytes.into());
         if chunk.is_empty() {
             return Ok(());
         }
-        self.handle.send(Part::Data(chunk)).await.map_err(|_| ended(&self.handle))
+        let sent = self.announced.send(&self.handle, chunk).await;
+        sent.map_err(|unsendable| match unsendable {
+            Unsendable::Gone => ended(&self.handle),
+            mistake => Error::because(mistake),
+        })
     }
 
-    /// The content is complete.
+    /// The content is complete. If it is less than was announced, the request is taken back.
     pub fn finish(&self) {
-        if !self.handle.is_ended() {
-            self.handle.put(Part::End);
-        }
+        self.announced.end(&self.handle);
     }
 
     /// The content is complete, with these fields behind it.
     pub fn finish_with(&self, trailers: Fields) {
-        if !self.handle.is_ended() {
-            self.handle.put(Part::Trailers(trailers));
-            self.handle.put(Part::End);
-        }
+        self.handle.put(Part::Trailers(trailers));
+        self.finish();
     }
 
     /// Waits for the head of the answer.
     ///
     /// # Errors
-    /// As [`Request::send`].
+    /// As [`Request::send`]; `hook_failed` when less content came than was announced.
     pub async fn answer(&self) -> Result<Answer> {
-        Answer::wait(Rc::clone(&self.handle)).await
+        let answer = Answer::wait(Rc::clone(&self.handle)).await;
+        let is_short = self.handle.is_ended() && self.announced.is_short();
+        answer.map_err(|error| if is_short { Error::because(Unsendable::TooShort) } else { error })
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.handle.is_ended() {
-            self.handle.put(Part::Reset(Reset::Cancelled));
-        }
+        self.handle.put(Part::Reset(Reset::Cancelled));
     }
 }
 

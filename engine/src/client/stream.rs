@@ -116,6 +116,9 @@ impl Stream {
         if chunk.is_empty() {
             return Ok(());
         }
+        if self.0.handle.is_ended() {
+            return Err(Error::failed("bytes are written behind the end of a stream"));
+        }
         let bytes = chunk.len();
         self.0.handle.send(Part::Data(chunk)).await.map_err(|_| self.broken())?;
         self.count(0, bytes);
@@ -135,9 +138,7 @@ impl Stream {
 
     /// Says that nothing more is written. Reading goes on.
     pub fn finish(&self) {
-        if !self.0.handle.is_ended() {
-            self.0.handle.put(Part::End);
-        }
+        self.0.handle.put(Part::End);
     }
 
     /// Gives the connection back for others to use, if nothing is on its way on it. The other side has to be between two
