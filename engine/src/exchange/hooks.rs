@@ -334,6 +334,8 @@ impl Exchange {
     /// A hook took longer than it may: it is dropped where it waits.
     pub(super) fn on_hook_timeout(&mut self, env: &mut Env<'_>) {
         let Some(Parked { phase, left, .. }) = self.parked.clone() else { return };
+        // A hook that waits for content is not the one who is late.
+        let outcome = if self.is_taking_in() { Outcome::BodyTimeout } else { Outcome::HookTimeout };
         self.cancel_hook();
         match phase {
             // It failed before, and is over without anybody's word.
@@ -348,7 +350,7 @@ impl Exchange {
             phase => {
                 // What says so is not shown to who did not answer.
                 self.is_bare |= phase == Phase::Response;
-                self.fail_with(Error::new(Outcome::HookTimeout).context(phase.word()), env);
+                self.fail_with(Error::new(outcome).context(phase.word()), env);
             }
         }
     }

@@ -39,6 +39,11 @@ impl Intake {
             return Poll::Ready(if state.bytes > bytes_max { End::TooLong } else { End::Complete });
         }
         state.end = None;
+        if state.bytes > bytes_max {
+            // What came for a read that was given up is too much for this one.
+            state.bytes_max = None;
+            return Poll::Ready(End::TooLong);
+        }
         if state.bytes_max != Some(bytes_max) {
             state.bytes_max = Some(bytes_max);
             // The exchange is looked at anew, and takes content from now on.

@@ -210,8 +210,8 @@ impl Session {
     /// it.
     ///
     /// # Errors
-    /// `too_large` (413) when it is longer than `bytes_max`. A client that leaves ends the hook; one that is slow meets
-    /// [`crate::settings::Limits::hook_timeout`].
+    /// `too_large` (413) when it is longer than `bytes_max`. A client that leaves ends the hook, and so does one whose
+    /// content takes longer than [`crate::settings::Limits::hook_timeout`], which is answered 408 (`body_timeout`).
     pub async fn read_content(&mut self, bytes_max: usize) -> Result<Vec<u8>> {
         if self.request().body() == Body::Empty {
             return Ok(Vec::new());
