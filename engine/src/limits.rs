@@ -25,7 +25,12 @@ pub const WOKEN_PER_TURN: usize = 64;
 pub const OFFLOAD_THREADS: usize = 4;
 /// Pieces of work that wait for those threads; more are refused.
 pub const OFFLOAD_QUEUE: usize = 256;
-/// How long a hook or a task waits for the machine's resolver.
+/// Threads of a process that look up names. They are apart from the others: a name server that does not answer holds each
+/// of them for many seconds.
+pub const LOOKUP_THREADS: usize = 4;
+/// Names that wait for those threads; more are refused.
+pub const LOOKUP_QUEUE: usize = 256;
+/// How long a hook or a task waits for the machine's resolver, its turn included.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Panics of users' code that one turn bears, each in what is done about the one before; then the shard has failed.
 pub const PANICS_PER_TURN: usize = 64;

@@ -3,7 +3,7 @@
 use super::Local;
 use super::local;
 use super::waker::WaiterKey;
-use crate::limits::{OFFLOAD_QUEUE, OFFLOAD_THREADS};
+use crate::limits::{LOOKUP_QUEUE, LOOKUP_THREADS, OFFLOAD_QUEUE, OFFLOAD_THREADS};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use nix::sched::{sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, getpid};
@@ -20,7 +20,7 @@ use std::thread;
 /// Runs `work` where it may block, and waits for what it returns.
 ///
 /// A shard must not block: files, name servers, and what computes for longer than some hundred microseconds belong here.
-/// All shards share [`OFFLOAD_THREADS`] threads; at most [`OFFLOAD_QUEUE`] pieces of work wait for them, and what is
+/// All shards share [`OFFLOAD_THREADS`] threads, which do nothing else (names have others); at most [`OFFLOAD_QUEUE`] pieces of work wait for them, and what is
 /// more is refused with [`OffloadError::Busy`], so whoever is slow there does not fill the memory. In a simulation the
 /// work is done at once, on the spot.
 ///
@@ -39,6 +39,20 @@ use std::thread;
 /// # Panics
 /// Outside of a shard.
 pub fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Offload<T> {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    offload_to(|| POOL.get_or_init(|| Pool::new("offload", OFFLOAD_THREADS, OFFLOAD_QUEUE)), work)
+}
+
+/// As [`offload`], to threads of their own: names that nobody answers for must not hold up everything else.
+pub(super) fn look_up<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Offload<T> {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    offload_to(|| POOL.get_or_init(|| Pool::new("lookup", LOOKUP_THREADS, LOOKUP_QUEUE)), work)
+}
+
+pub(super) fn offload_to<'a, T: Send + 'static>(
+    pool: impl FnOnce() -> &'a Pool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Offload<T> {
     let local = local::current();
     let (waiter, waker) = local.insert_waiter();
     let (sender, result) = bounded(1);
@@ -129,23 +143,19 @@ impl std::error::Error for OffloadError {}
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that work off one queue; each is started when work waits and lives as long as the process.
-struct Pool {
+pub(super) struct Pool {
+    /// What its threads are called.
+    name: &'static str,
     jobs: Sender<Job>,
     queue: Receiver<Job>,
     threads: AtomicUsize,
     threads_max: usize,
 }
 
-/// The one of this process.
-fn pool() -> &'static Pool {
-    static POOL: OnceLock<Pool> = OnceLock::new();
-    POOL.get_or_init(|| Pool::new(OFFLOAD_THREADS, OFFLOAD_QUEUE))
-}
-
 impl Pool {
-    fn new(threads_max: usize, queue: usize) -> Self {
+    pub(super) fn new(name: &'static str, threads_max: usize, queue: usize) -> Self {
         let (jobs, queue) = bounded(queue);
-        Self { jobs, queue, threads: AtomicUsize::new(0), threads_max }
+        Self { name, jobs, queue, threads: AtomicUsize::new(0), threads_max }
     }
 
     /// Queues a job. False when there is no place, or nobody who would do it.
@@ -162,7 +172,8 @@ impl Pool {
         let number = self.threads.fetch_add(1, Ordering::Relaxed);
         if number < self.threads_max {
             let queue = self.queue.clone();
-            match thread::Builder::new().name(format!("offload-{number}")).spawn(move || work_off(&queue)) {
+            let name = format!("{}-{number}", self.name);
+            match thread::Builder::new().name(name).spawn(move || work_off(&queue)) {
                 Ok(_) => return number + 1,
                 Err(error) => log::warn!("a thread for work that blocks cannot be started: {error}"),
             }
@@ -192,7 +203,7 @@ mod tests {
 
     /// A pool whose only thread waits until the sender is dropped.
     fn busy_pool(queue: usize) -> (Pool, Sender<()>) {
-        let pool = Pool::new(1, queue);
+        let pool = Pool::new("test", 1, queue);
         let (release, released) = bounded::<()>(0);
         let (begin, begun) = bounded(1);
         assert!(pool.submit(Box::new(move || {
@@ -237,7 +248,7 @@ mod tests {
             sched_setaffinity(Pid::from_raw(0), &one).unwrap();
             let (done, results) = bounded(1);
             let ask = move || done.send(sched_getaffinity(Pid::from_raw(0)).unwrap()).unwrap();
-            assert!(Pool::new(1, 1).submit(Box::new(ask)));
+            assert!(Pool::new("test", 1, 1).submit(Box::new(ask)));
             results.recv().unwrap()
         });
         assert_eq!(seen.join().unwrap(), all);

@@ -1,7 +1,7 @@
 //! Names to addresses.
 
 use super::local;
-use super::offload::{Offload, OffloadError, offload};
+use super::offload::{Offload, OffloadError, look_up};
 use super::timer::{Timeout, timeout};
 use crate::limits::RESOLVE_TIMEOUT;
 use std::fmt;
@@ -13,8 +13,9 @@ use std::task::{Context, Poll};
 /// The addresses of a host, as the machine's resolver finds them, in its order; each with `port`. There is at least one.
 ///
 /// An address, IPv6 in brackets or without, is its own result and costs nothing. A name is looked up by
-/// [`offload`](super::offload()) and waited for at most [`RESOLVE_TIMEOUT`]. Nothing is kept: whoever asks often keeps
-/// the result. In a simulation names are found in the table that [`Local::set_name`](super::Local::set_name) fills.
+/// threads that do nothing else, [`LOOKUP_THREADS`](crate::limits::LOOKUP_THREADS) for the process, and waited for at most
+/// [`RESOLVE_TIMEOUT`]. Where [`LOOKUP_QUEUE`](crate::limits::LOOKUP_QUEUE) names wait for them already it is
+/// [`ResolveError::Busy`]. Nothing is kept: whoever asks often keeps the result. In a simulation names are found in the table that [`Local::set_name`](super::Local::set_name) fills.
 ///
 /// ```
 /// # ringway_engine::rt::simulate(async {
@@ -33,13 +34,13 @@ pub fn resolve(host: &str, port: u16) -> Resolve {
     }
     let host = host.to_owned();
     let found = match local::current().name(&host) {
-        Some(simulated) => offload(move || {
+        Some(simulated) => look_up(move || {
             let addresses: Vec<_> = simulated.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             if addresses.is_empty() { Err("nobody has that name".to_owned()) } else { Ok(addresses) }
         }),
-        None => offload(move || ask(&host, port)),
+        None => look_up(move || ask(&host, port)),
     };
-    Resolve(State::Asked(timeout(RESOLVE_TIMEOUT, found)))
+    Resolve::of(found)
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
@@ -71,10 +72,17 @@ enum State {
     Asked(Timeout<Offload<Found>>),
 }
 
+impl Resolve {
+    /// What is being looked up, as long as it is waited for.
+    fn of(found: Offload<Found>) -> Self {
+        Self(State::Asked(timeout(RESOLVE_TIMEOUT, found)))
+    }
+}
+
 /// Why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveError {
-    /// Too much work that blocks was waiting already.
+    /// Too many names were waiting already.
     Busy,
     /// The resolver took too long.
     TimedOut,
@@ -112,7 +120,66 @@ impl std::error::Error for ResolveError {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::offload::{Pool, offload_to};
+    use super::super::{Local, Wakee, offload};
     use super::*;
+    use crate::observe::Counters;
+    use crate::time::Instant;
+    use crossbeam_channel::bounded;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// What a name server does that answers as soon as the other end of the channel is dropped.
+    fn hang(released: &crossbeam_channel::Receiver<()>) -> Found {
+        _ = released.recv();
+        Err("too late".to_owned())
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_is_waited_for_so_long_and_holds_up_nothing_else() {
+        let (rung, rings) = bounded(64);
+        let local = Local::new(Arc::new(Counters::new(&[])), move || _ = rung.try_send(()));
+        let turn = |now: Duration| {
+            local.enter(Instant::ZERO + now);
+            local.on_timeout(Instant::ZERO + now);
+            local.answer();
+            while let Some(wakee) = local.poll_woken() {
+                if let Wakee::Task(key) = wakee {
+                    local.run(key);
+                }
+            }
+        };
+        turn(Duration::ZERO);
+        let lookups = Pool::new("test", 1, 1);
+        let (release, released) = bounded::<()>(0);
+        let (begin, begun) = bounded(1);
+        let look_up = |begin: Option<crossbeam_channel::Sender<()>>| {
+            let released = released.clone();
+            let work = move || {
+                begin.map(|begin| begin.send(()));
+                hang(&released)
+            };
+            local.spawn(Resolve::of(offload_to(|| &lookups, work)))
+        };
+        let running = look_up(Some(begin));
+        begun.recv().unwrap();
+        let (waiting, refused) = (look_up(None), look_up(None));
+        let other = local.spawn(offload(|| 1 + 1));
+        turn(Duration::ZERO);
+        let result = |task: &crate::rt::JoinHandle<_>| task.packet().take();
+        assert_eq!(result(&refused), Some(Ok(Err(ResolveError::Busy))));
+        while !other.is_finished() {
+            rings.recv_timeout(Duration::from_secs(10)).expect("other work is done all the same");
+            turn(Duration::ZERO);
+        }
+        assert_eq!(other.packet().take(), Some(Ok(Ok(2))));
+        turn(RESOLVE_TIMEOUT - Duration::from_millis(1));
+        assert!(!running.is_finished() && !waiting.is_finished());
+        turn(RESOLVE_TIMEOUT);
+        assert_eq!(result(&running), Some(Ok(Err(ResolveError::TimedOut))));
+        assert_eq!(result(&waiting), Some(Ok(Err(ResolveError::TimedOut))));
+        drop(release);
+    }
 
     #[test]
     fn an_address_is_no_name() {
