@@ -97,8 +97,21 @@ impl Exchange {
             // What follows is framed otherwise than the new status would have it.
             return self.refuse_status(env);
         }
-        relay.is_response_begun = true;
+        let is_empty = head.body() == Body::Length(0);
         self.settle_response_use(&mut head);
+        if is_empty && self.response_use == ContentUse::Rewrite {
+            // Its end comes next, and with it what hooks make of nothing: then it is known how long that is.
+            head.set_body(Body::Length(0));
+            self.visit.as_mut().expect("no hook waits").response = Some(head);
+            return;
+        }
+        self.send_head(head, env);
+    }
+
+    fn send_head(&mut self, head: ResponseHead, env: &mut Env<'_>) {
+        if let State::Relaying(relay) = &mut self.state {
+            relay.is_response_begun = true;
+        }
         let session = self.session_mut();
         session.status = Some(head.status.0);
         let wants_close = session.wants_close;
@@ -206,12 +219,29 @@ impl Exchange {
             visit.content.put_in_front(std::mem::take(&mut answering.made));
             return self.send_answer(env);
         }
+        if self.visit.as_ref().is_some_and(|visit| visit.response.is_some()) {
+            self.send_waiting_head(env);
+        }
         while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
             self.send_content(chunk, env);
         }
         if self.visit.as_ref().is_some_and(|visit| visit.content.is_end()) {
             self.after_response_content(env);
         }
+    }
+
+    /// Sends the head of a response without content, which waits for what hooks make of that.
+    fn send_waiting_head(&mut self, env: &mut Env<'_>) {
+        let visit = self.visit.as_mut().expect("no hook waits");
+        let Some(mut head) = visit.response.take() else { return };
+        let length = visit.content.len() as u64;
+        match visit.content.is_end() {
+            true if length == 0 => {}
+            true => head.set_body(Body::Length(length)),
+            // A hook has more than fits into one piece.
+            false => head.set_body(Body::Streamed),
+        }
+        self.send_head(head, env);
     }
 
     fn after_response_content(&mut self, env: &mut Env<'_>) {

@@ -152,6 +152,63 @@ fn content_may_shrink_and_be_joined_to() {
     });
 }
 
+/// A response of a known length, which is nothing.
+const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+#[test]
+fn nothing_is_as_long_as_what_hooks_make_of_it() {
+    for wait in [Duration::ZERO, Duration::from_millis(5)] {
+        edited(Edits { wait, ..NONE }, |w| {
+            w.origin().on("*").reply(EMPTY);
+            let c = w.client();
+            c.get("/")
+                .expect_ok("")
+                .expect_header("Content-Length", "0")
+                .expect_no_header("Transfer-Encoding");
+            c.post("/", "hello").expect_ok("").expect_header("Content-Length", "0").expect_kept_alive();
+            c.head("/").expect_ok("").expect_kept_alive();
+        });
+        edited(Edits { response: bracket, wait, ..NONE }, |w| {
+            w.origin().on("*").reply(EMPTY);
+            let c = w.client();
+            c.get("/")
+                .expect_ok("<>")
+                .expect_header("Content-Length", "2")
+                .expect_no_header("Transfer-Encoding");
+            c.head("/").expect_ok("").get("/").expect_ok("<>").expect_kept_alive();
+            w.last_record().expect("sent", "2");
+        });
+    }
+    let edits = Edits {
+        response: |content, made| {
+            content.set("more,");
+            made.push(0);
+            if made.len() < 3 {
+                content.call_again();
+            }
+        },
+        ..NONE
+    };
+    edited(edits, |w| {
+        w.origin().on("*").reply(EMPTY);
+        let c = w.client();
+        c.get("/").expect_ok("more,more,more,").expect_no_header("Content-Length").expect_kept_alive();
+    });
+}
+
+#[test]
+fn a_hook_that_fails_with_nothing_sent_is_answered_for() {
+    noted(|w, diary| {
+        w.bear_panics();
+        w.settings(|s| s.limits.hook_timeout = Duration::from_millis(50));
+        for (deed, status) in [("fail", 500), ("refuse", 418), ("panic", 500), ("hang", 504)] {
+            w.origin().on(&format!("GET /response_end/{deed}")).reply(EMPTY);
+            w.client().get(&format!("/response_end/{deed}")).expect_status(status);
+            assert!(diary.read().iter().any(|noted| noted == "response_data end"));
+        }
+    });
+}
+
 #[test]
 fn what_is_only_looked_at_stays_as_it_is() {
     let change: fn(&mut Content, &mut Vec<u8>) = |content, seen| {
