@@ -22,10 +22,21 @@ use std::time::Duration;
 /// # let _ = (accounts, balance);
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Client {
-    peer: Option<Peer>,
-    timeout: Option<Duration>,
-    fields: Vec<[Box<[u8]>; 2]>,
+pub struct Client(Options);
+
+/// What a request has besides its target and its content.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) peer: Option<Peer>,
+    pub(super) timeout: Option<Duration>,
+    /// Names and values.
+    pub(super) fields: Vec<[Box<[u8]>; 2]>,
+}
+
+impl Options {
+    pub(super) fn add_field(&mut self, name: &[u8], value: &[u8]) {
+        self.fields.push([name.into(), value.into()]);
+    }
 }
 
 impl Client {
@@ -37,21 +48,21 @@ impl Client {
     /// Where requests are sent, whatever their URLs say; see [`Request::to`].
     #[must_use]
     pub fn to(mut self, peer: Peer) -> Self {
-        self.peer = Some(peer);
+        self.0.peer = Some(peer);
         self
     }
 
     /// How long each request may take; see [`Request::timeout`].
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.0.timeout = Some(timeout);
         self
     }
 
     /// A field of each request.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.fields.push([name.as_ref().into(), value.as_ref().into()]);
+        self.0.add_field(name.as_ref(), value.as_ref());
         self
     }
 
@@ -67,10 +78,6 @@ impl Client {
 
     /// A request; see [`Request::new`].
     pub fn request(&self, method: &str, url: &str) -> Request {
-        let fields = self.fields.iter();
-        let request =
-            fields.fold(Request::new(method, url), |request, [name, value]| request.header(name, value));
-        let request = self.peer.iter().fold(request, |request, peer| request.to(peer.clone()));
-        self.timeout.iter().fold(request, |request, timeout| request.timeout(*timeout))
+        Request::with(self.0.clone(), method, url)
     }
 }

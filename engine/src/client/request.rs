@@ -1,5 +1,6 @@
 //! A request of our own.
 
+use super::defaults::Options;
 use super::response::Answer;
 use super::{Asked, begin, ended};
 use crate::error::{Context, Error, Outcome, Result};
@@ -20,11 +21,8 @@ use std::time::Duration;
 pub struct Request {
     method: Box<[u8]>,
     target: Result<Target, Error>,
-    peer: Option<Peer>,
-    /// Names and values.
-    fields: Vec<[Box<[u8]>; 2]>,
+    options: Options,
     body: Bytes,
-    timeout: Option<Duration>,
     /// The protocol to switch to.
     upgrade: Option<Box<[u8]>>,
 }
@@ -41,15 +39,12 @@ struct Target {
 impl Request {
     /// A request for `http://HOST[:PORT]/PATH`. A name is resolved when it is sent, off the shard.
     pub fn new(method: &str, url: &str) -> Self {
-        Self {
-            method: method.as_bytes().into(),
-            target: Target::of(url),
-            peer: None,
-            fields: Vec::new(),
-            body: Bytes::new(),
-            timeout: None,
-            upgrade: None,
-        }
+        Self::with(Options::default(), method, url)
+    }
+
+    pub(super) fn with(options: Options, method: &str, url: &str) -> Self {
+        let (method, target) = (method.as_bytes().into(), Target::of(url));
+        Self { method, target, options, body: Bytes::new(), upgrade: None }
     }
 
     /// As [`Request::new`] with GET.
@@ -66,7 +61,7 @@ impl Request {
     /// its own.
     #[must_use]
     pub fn to(mut self, peer: Peer) -> Self {
-        self.peer = Some(peer);
+        self.options.peer = Some(peer);
         self
     }
 
@@ -74,14 +69,14 @@ impl Request {
     /// as the peer's time-outs for connecting and for the first byte.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
         self
     }
 
     /// Adds a field. What frames the message is ours to say: such fields have no effect.
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.fields.push([name.as_ref().into(), value.as_ref().into()]);
+        self.options.add_field(name.as_ref(), value.as_ref());
         self
     }
 
@@ -119,7 +114,7 @@ impl Request {
     /// When it cannot be sent, or is not answered: with the outcome that an exchange of a client would have had, such as
     /// `connect_failed` or `first_byte_timeout`. Any status is an answer.
     pub async fn send(self) -> Result<Answer> {
-        match self.timeout {
+        match self.options.timeout {
             Some(timeout) => match rt::timeout(timeout, self.exchange()).await {
                 Ok(answer) => answer,
                 Err(_) => Err(Error::new(Outcome::RequestTimeout)),
@@ -158,7 +153,7 @@ impl Request {
             h1::request(&self.method, target.path_and_query.as_bytes(), target.authority.as_bytes(), body);
         let mut head: RequestHead =
             head.map_err(|rule| Error::failed(format!("a request that breaks a rule: {}", rule.word())))?;
-        for [name, value] in &self.fields {
+        for [name, value] in &self.options.fields {
             if name.eq_ignore_ascii_case(b"host") {
                 head.fields.set(name, value).or_fail("the request's Host")?;
             } else {
@@ -173,7 +168,7 @@ impl Request {
             }
             head.upgrade = Some(protocol);
         }
-        let peer = match self.peer {
+        let peer = match self.options.peer {
             Some(peer) => peer,
             None => Peer::address(resolve(&target.host, target.port).await?),
         };

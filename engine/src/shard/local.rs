@@ -8,7 +8,7 @@ use crate::exchange::{Downstream, Exchange, Id, Outcome, Provenance, Side};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::phase::{App, Session};
-use crate::port::{self, Port, Speech};
+use crate::port::{self, Speech};
 use crate::rt::{self, JoinHandle, Local};
 use ringway_proto::message::Part;
 use std::rc::Rc;
@@ -29,10 +29,11 @@ impl<I: Io> Shard<I> {
         let facts = Rc::clone(&self.within);
         let spare = self.spares.pop();
         let exchange = Exchange::new(facts, 1, Id::Made(number), &self.snapshot, spare, self.now);
-        // The two know each other's keys: the exchange has its place first.
-        let conn = self.conns.insert(Slot::new(Connection::raw(self.pool.clone(), self.now), Role::Closed));
+        // The two know each other's keys.
+        let conn = Connection::port(port, self.pool.clone(), self.now);
+        let conn = self.conns.insert(Slot::new(conn, Role::Closed));
         let key = self.exchanges.insert(Running::new(exchange, conn));
-        self.plug(conn, key, Side::Downstream, port, None);
+        self.plug(conn, key, Side::Downstream, None);
         self.counters.exchanges_active.set(self.exchanges.len() as u64);
         match asked {
             Asked::Http(head) => self.feed(key, |exchange, env| exchange.on_call(*head, peer, env)),
@@ -47,30 +48,26 @@ impl<I: Io> Shard<I> {
         let Some(running) = self.exchanges.get_mut(key) else { return };
         let speech = if running.exchange.is_raw() { Speech::Raw } else { Speech::Http };
         let (port, handle) = port::pair(speech);
-        let conn = self.conns.insert(Slot::new(Connection::raw(self.pool.clone(), self.now), Role::Closed));
+        let conn = Connection::port(port, self.pool.clone(), self.now);
+        let conn = self.conns.insert(Slot::new(conn, Role::Closed));
         running.upstream = Some(conn);
         running.exchange.on_selected(None, &self.app_text);
         let client =
             running.exchange.session().map_or_else(|| Rc::clone(&self.within), Session::client_facts);
         let task = self.rt.spawn(app.serve(handle, &client));
-        self.plug(conn, key, Side::Upstream, port, Some(task));
+        self.plug(conn, key, Side::Upstream, Some(task));
         self.feed(key, |exchange, env| exchange.on_connected(Provenance::Fresh, env));
         self.relay_exchange(key);
         self.touch_both(key);
     }
 
-    /// Puts the shard's end of a connection in memory into its place.
-    fn plug(
-        &mut self,
-        conn: ConnKey,
-        exchange: ExchangeKey,
-        side: Side,
-        port: Port,
-        task: Option<JoinHandle<()>>,
-    ) {
-        port.set_ringer(self.wakers.of(exchange.index()).clone());
+    /// Connects a connection in memory to its exchange.
+    fn plug(&mut self, conn: ConnKey, exchange: ExchangeKey, side: Side, task: Option<JoinHandle<()>>) {
+        let ringer = self.wakers.of(exchange.index()).clone();
         if let Some(slot) = self.conns.get_mut(conn) {
-            slot.conn = Connection::port(port, self.pool.clone(), self.now);
+            if let Some(port) = slot.conn.as_port() {
+                port.set_ringer(ringer);
+            }
             slot.role = Role::Local { exchange, side, task };
         }
     }
