@@ -353,3 +353,110 @@ fn an_app_that_waits_for_others_is_dropped_when_the_process_stops() {
         w.expect_counter("panics", 0);
     });
 }
+
+#[test]
+fn a_stream_app_writes_a_line_when_a_drain_takes_too_long() {
+    scenario(|w| {
+        let (notes, c) = stream(w, After::Ends);
+        w.drain("50ms");
+        c.send("d").expect_raw("abcd");
+        w.after("100ms");
+        c.expect_over();
+        notes.expect(w, &["4 4 Err(\"stopped\")"]);
+    });
+}
+
+/// Panics, where the path says so also when it is dropped.
+struct Panics;
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("as asked");
+        }
+    }
+}
+
+impl StreamApp for Panics {
+    async fn serve(&self, stream: Stream, _: &Downstream) -> Result<()> {
+        while let Ok(Some(chunk)) = stream.read().await {
+            stream.write_chunk(chunk).await?;
+        }
+        panic!("as asked");
+    }
+}
+
+impl HttpApp for Panics {
+    async fn serve(&self, request: Incoming, responder: Responder) -> Result<()> {
+        match request.head().path() {
+            b"/drop" => {
+                let _panics = PanicsOnDrop;
+                std::future::pending::<()>().await;
+            }
+            b"/told" => {
+                let writer = responder.begin(Response::new(200).body("a"), None).await?;
+                while writer.write("a").await.is_ok() {
+                    rt::sleep(Duration::from_millis(5)).await;
+                }
+                panic!("as asked");
+            }
+            _ => responder.send(Response::new(200).body("ok")).await?,
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn an_app_that_panics_at_its_end_harms_nobody_else() {
+    simulated(|w| {
+        w.bear_panics();
+        w.service(Service::app(|| Panics));
+        w.settings(|s| s.tcp.push(TcpListener { address: address(), mode: None, cluster: None }));
+        w.streams(vec![Some(StreamService::app(|| Panics))]);
+        let other = w.client();
+        other.get("/").expect_ok("ok");
+        for (path, panics) in [("/drop", 1), ("/told", 2)] {
+            let c = w.client();
+            c.get(path);
+            w.after("1s");
+            if c.has_response() {
+                c.expect_status(200);
+            }
+            c.reset();
+            w.after("1s");
+            w.expect_counter("panics", panics);
+        }
+        let raw = w.client_of(&address());
+        raw.tunnels().send("abc").expect_raw("abc").reset();
+        let finishing = w.client_of(&address());
+        finishing.tunnels().send("abc").expect_raw("abc").finish().expect_closed();
+        w.expect_counter("panics", 4);
+        other.get("/").expect_ok("ok").expect_kept_alive();
+        assert_eq!(w.connections(), 1);
+    });
+}
+
+#[test]
+fn an_app_that_panics_when_the_process_stops_keeps_nobody_from_ending() {
+    simulated(|w| {
+        w.bear_panics();
+        w.service(Service::app(|| Panics));
+        let clients = ["/drop", "/told", "/drop"].map(|path| {
+            let c = w.client();
+            c.get(path);
+            c
+        });
+        w.after("1s");
+        w.stop();
+        for c in clients {
+            if c.has_response() {
+                c.expect_status(200);
+            }
+            c.expect_over();
+        }
+        // The one that was told waited for the clock, and was dropped there.
+        w.expect_counter("panics", 2);
+    });
+}
