@@ -431,8 +431,11 @@ fn to_origin_form(head: &mut RequestHead) -> Result<(), Refusal> {
     if head.target.form != TargetForm::Absolute {
         return Ok(());
     }
-    let host: Box<[u8]> = head.authority().into();
-    set(&mut head.fields, Name::Host, &host)?;
+    // A hook that named another host meant it: what is received says the same as the target.
+    if head.fields.is_one_received(Name::Host) || !head.fields.has(Name::Host) {
+        let host: Box<[u8]> = head.authority().into();
+        set(&mut head.fields, Name::Host, &host)?;
+    }
     let is_whole_server = head.method() == Method::Options && head.target.path.len == 0;
     let target: Box<[u8]> = match head.path_and_query() {
         _ if is_whole_server => b"*".as_slice().into(),

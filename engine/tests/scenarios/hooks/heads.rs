@@ -395,8 +395,9 @@ fn a_hook_may_name_another_host() {
     edited(edits, |w| {
         w.origin().on("*").reply(OK);
         let c = w.client();
-        c.get("/").expect_ok("abc");
+        c.get("/").expect_ok("abc").request("GET", "http://example.com/x", "", "").expect_ok("abc");
         w.origin().request(0).expect_headers("Host", &["b.example:8080"]);
+        w.origin().request(1).expect_line("GET /x HTTP/1.1").expect_headers("Host", &["b.example:8080"]);
     });
 }
 
