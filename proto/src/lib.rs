@@ -3,7 +3,8 @@
 //! Nothing here owns a socket, reads a clock or runs a task. Bytes arrive as [`chunk::Chunk`]s, leave through
 //! a [`chunk::SendQueue`], and in between are [`message::Part`]s, the same for every version of HTTP.
 //!
-//! Read [`span`] and [`chunk`], then [`message`], then [`rules`], then [`h1`].
+//! Read [`span`] and [`chunk`], then [`message`], then [`rules`], then [`h1`]. What stands before a protocol on its
+//! connection, or shows which it is, is in [`tls_hello`].
 
 pub mod chunk;
 pub mod h1;
@@ -13,3 +14,4 @@ pub mod raw;
 pub mod rules;
 pub mod scan;
 pub mod span;
+pub mod tls_hello;

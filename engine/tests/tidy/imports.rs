@@ -17,6 +17,7 @@ const fn row(module: &'static str, may_use: &'static [&'static str]) -> Row {
 const ROWS: &[Row] = &[
     row("proto::span", &[]),
     row("proto::scan", &[]),
+    row("proto::tls_hello", &[]),
     row("proto::chunk", &["proto::span"]),
     // A reset names the rule that was broken.
     row("proto::message", &["proto::span", "proto::chunk", "proto::scan", "proto::rules"]),
