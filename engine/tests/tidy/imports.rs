@@ -300,7 +300,11 @@ const NAMES: &[(&str, &[&str])] = &[
 
 /// What the protocols must not know: no clock, no thread, no socket, no file, no runtime.
 const PROTO_FORBIDDEN: &[&str] = &[
-    "std::net",
+    // Addresses are values; sockets are not.
+    "std::net::TcpStream",
+    "std::net::TcpListener",
+    "std::net::UdpSocket",
+    "std::net::ToSocketAddrs",
     "std::time",
     "std::thread",
     "std::fs",

@@ -242,7 +242,7 @@ fn opening(bytes: &[u8]) -> Result<(), Refused> {
         },
         _ => {
             let begins = |method: &&[u8; METHOD_BYTES]| bytes.iter().zip(method.iter()).all(|(a, b)| a == b);
-            match METHODS.iter().any(|method| begins(method)) {
+            match METHODS.iter().any(begins) {
                 true if bytes.len() >= METHOD_BYTES => not(NotTls::Http),
                 true => Ok(()),
                 false => not(NotTls::Other),
