@@ -18,6 +18,7 @@ const ROWS: &[Row] = &[
     row("proto::span", &[]),
     row("proto::scan", &[]),
     row("proto::tls_hello", &[]),
+    row("proto::proxy_protocol", &[]),
     row("proto::chunk", &["proto::span"]),
     // A reset names the rule that was broken.
     row("proto::message", &["proto::span", "proto::chunk", "proto::scan", "proto::rules"]),
