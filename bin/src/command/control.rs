@@ -73,7 +73,10 @@ fn explain(socket: &Path, error: &io::Error) -> String {
     let socket = PathBuf::from(socket);
     let reason = match error.kind() {
         ErrorKind::NotFound => "nothing is there; is it running, and with this control socket?".into(),
-        ErrorKind::ConnectionRefused => "nobody answers; the process that made it is gone".into(),
+        // It may go between our connecting and its answer.
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            "nobody answers; the process that made it is gone".into()
+        }
         ErrorKind::PermissionDenied => "permission denied; it belongs to another user".into(),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("no answer within {ANSWER_TIMEOUT:?}"),
         _ => error.to_string(),
