@@ -22,8 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
     };
     [
         of("none", services(|| Nothing)),
-        of("noop", services(|| Everything { content: ContentUse::Rewrite })),
-        of("noop-observe", services(|| Everything { content: ContentUse::Observe })),
+        of("noop", services(|| Everything::<false>)),
+        of("noop-observe", services(|| Everything::<true>)),
         of("yield", services(|| Yields)),
         of("sleep", services(|| Sleeps)),
     ]
@@ -86,18 +86,21 @@ impl Proxy for Sleeps {
 }
 
 /// Every hook, none of which does anything.
-struct Everything {
-    content: ContentUse,
+struct Everything<const OBSERVES: bool>;
+
+const fn content_use(observes: bool) -> ContentUse {
+    if observes { ContentUse::Observe } else { ContentUse::Rewrite }
 }
 
-impl Proxy for Everything {
+impl<const OBSERVES: bool> Proxy for Everything<OBSERVES> {
     type Ctx = ();
+
+    const REQUEST_CONTENT: ContentUse = content_use(OBSERVES);
+    const RESPONSE_CONTENT: ContentUse = content_use(OBSERVES);
 
     fn new_ctx(&self) {}
 
-    async fn early_request_filter(&self, session: &mut Session, (): &mut ()) -> Result<()> {
-        session.set_response_content(self.content);
-        session.set_request_content(self.content);
+    async fn early_request_filter(&self, _: &mut Session, (): &mut ()) -> Result<()> {
         Ok(())
     }
 

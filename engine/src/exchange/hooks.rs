@@ -22,6 +22,15 @@ pub(super) struct Parked {
     since: Instant,
 }
 
+/// What came of a hook.
+enum Reply {
+    /// It lets its exchange go on.
+    Continue,
+    /// It decided otherwise.
+    Decided(Box<Verdict>),
+    Waits,
+}
+
 /// The places of the members that are still to be visited in a phase. Who is attached in between is not among them.
 type Left = Range<usize>;
 
@@ -99,42 +108,59 @@ impl Spare {
 
 impl Exchange {
     /// Gives the hooks of `phase` their turn, and goes on behind it.
-    // Callers name the phase, so that of one that nobody asks for nothing is left but what comes behind it.
+    // Callers name the phase, so that of one that nobody asks for nothing is left but what comes behind it, and of one
+    // that a single member asks for little more than the call.
     #[inline(always)]
     pub(super) fn enter(&mut self, phase: Phase, env: &mut Env<'_>) {
-        if self.asked.has(phase) {
-            self.visit(phase, self.chain.places(), env);
-        } else {
+        if !self.asked.has(phase) {
             self.after(phase, env);
+        } else if self.chain.is_single() {
+            match self.ask(phase, 0, env) {
+                Reply::Continue => self.after(phase, env),
+                Reply::Decided(verdict) => self.obey(phase, *verdict, env),
+                Reply::Waits => self.park(Parked { phase, left: 0..0, since: env.now }),
+            }
+        } else {
+            self.visit(phase, self.chain.places(), env);
         }
     }
 
     /// Visits the members of the chain that are left, one after the other.
     pub(super) fn visit(&mut self, phase: Phase, mut left: Left, env: &mut Env<'_>) {
         while let Some(place) = if phase.is_backward() { left.next_back() } else { left.next() } {
-            let Some(link) = self.chain.get_mut(place).filter(|link| link.asked.has(phase)) else {
-                continue;
-            };
-            let mut visit = self.visit.take().expect("one hook at a time");
-            self.ran = place;
-            if link.observes.has(phase) {
-                visit.content.set_aside();
-            }
-            match link.hooks.visit(phase, visit, &mut Context::from_waker(env.waker)) {
-                Poll::Ready((visit, answer)) => {
-                    if let Some(verdict) = self.hear(phase, visit, answer) {
-                        return self.obey(phase, *verdict, env);
-                    }
-                }
-                Poll::Pending => return self.park(Parked { phase, left, since: env.now }),
+            match self.ask(phase, place, env) {
+                Reply::Continue => {}
+                Reply::Decided(verdict) => return self.obey(phase, *verdict, env),
+                Reply::Waits => return self.park(Parked { phase, left, since: env.now }),
             }
         }
         self.after(phase, env);
     }
 
+    /// Starts the hook of the member in this place, if it has one.
+    #[inline(always)]
+    fn ask(&mut self, phase: Phase, place: usize, env: &mut Env<'_>) -> Reply {
+        let Some(link) = self.chain.get_mut(place).filter(|link| link.asked.has(phase)) else {
+            return Reply::Continue;
+        };
+        let mut visit = self.visit.take().expect("one hook at a time");
+        self.ran = place;
+        if link.observes.has(phase) {
+            visit.content.set_aside();
+        }
+        match link.start(phase, visit, &mut Context::from_waker(env.waker)) {
+            Poll::Ready((visit, answer)) => match self.hear(phase, visit, answer) {
+                None => Reply::Continue,
+                Some(verdict) => Reply::Decided(verdict),
+            },
+            Poll::Pending => Reply::Waits,
+        }
+    }
+
     #[cold]
     fn park(&mut self, parked: Parked) {
-        if matches!(parked.phase, Phase::UpstreamResponse | Phase::Response) {
+        // A head may wait for the content, too.
+        if matches!(parked.phase, Phase::UpstreamResponse | Phase::Response | Phase::ResponseData) {
             self.chain.note_held_response();
         }
         self.parked = Some(parked);
@@ -412,7 +438,7 @@ impl Exchange {
             if outcome.fault() != Fault::None {
                 self.note_error(outcome);
             }
-            self.visit(Phase::Finished, self.chain.places(), env);
+            self.enter(Phase::Finished, env);
         }
     }
 

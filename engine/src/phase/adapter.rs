@@ -4,8 +4,8 @@
 //! An exchange that is given away has no head, no session, nothing; so nobody can look at what a waiting hook may be
 //! changing. Which hooks were written is known when the program is compiled.
 
-use super::cell::{HookCell, Rooms};
-use super::chain::{Hooks, LinkPool};
+use super::cell::{Hook, HookCell, Rooms};
+use super::chain::{Hooks, LinkPool, Starts, Visited};
 use super::proxy::{Filter, Proxy};
 use super::response::Response;
 use super::session::ContentUse;
@@ -15,6 +15,17 @@ use super::{Phase, Phases};
 use crate::error::Result;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+
+/// The methods that start a hook.
+macro_rules! starts {
+    ($module:ident: $($function:ident)*) => {
+        $(
+            fn $function(&mut self, visit: Box<Visit>, context: &mut Context<'_>) -> Visited {
+                self.start($module::$function::<P>, visit, context)
+            }
+        )*
+    };
+}
 
 macro_rules! adapter {
     (
@@ -52,11 +63,25 @@ macro_rules! adapter {
                 Self { cell: HookCell::new($lent { of, ctx: None, visit: None }, rooms) }
             }
 
+            #[inline(always)]
+            fn start<H>(&mut self, hook: H, visit: Box<Visit>, context: &mut Context<'_>) -> Visited
+            where
+                H: for<'a> Hook<'a, $lent<P>, Answer>,
+            {
+                self.cell.lent_mut().expect("one hook at a time").visit = Some(visit);
+                let answer = ready!(self.cell.start(hook, context));
+                self.back(answer)
+            }
+
             #[inline]
-            fn back(&mut self, answer: Answer) -> Poll<(Box<Visit>, Answer)> {
+            fn back(&mut self, answer: Answer) -> Visited {
                 let lent = self.cell.lent_mut().expect("the hook has answered");
                 Poll::Ready((lent.visit.take().expect("put here by `visit`"), answer))
             }
+        }
+
+        impl<P: $bound> Starts for $adapter<P> {
+            starts!($module: $($own_function)* early_request request connected upstream_request request_data request_trailers upstream_response response response_data response_trailers connect_failed retry failed finished);
         }
 
         impl<P: $bound> Hooks for $adapter<P> {
@@ -84,39 +109,7 @@ macro_rules! adapter {
                 [P::REQUEST_CONTENT, P::RESPONSE_CONTENT]
             }
 
-            fn visit(
-                &mut self,
-                phase: Phase,
-                visit: Box<Visit>,
-                context: &mut Context<'_>,
-            ) -> Poll<(Box<Visit>, Answer)> {
-                use $module as of;
-                let cell = &mut self.cell;
-                cell.lent_mut().expect("one hook at a time").visit = Some(visit);
-                let answer = match phase {
-                    $(Phase::$own => cell.start(of::$own_function::<P>, context),)*
-                    Phase::EarlyRequest => cell.start(of::early_request::<P>, context),
-                    Phase::Request => cell.start(of::request::<P>, context),
-                    Phase::Connected => cell.start(of::connected::<P>, context),
-                    Phase::UpstreamRequest => cell.start(of::upstream_request::<P>, context),
-                    Phase::RequestData => cell.start(of::request_data::<P>, context),
-                    Phase::RequestTrailers => cell.start(of::request_trailers::<P>, context),
-                    Phase::UpstreamResponse => cell.start(of::upstream_response::<P>, context),
-                    Phase::Response => cell.start(of::response::<P>, context),
-                    Phase::ResponseData => cell.start(of::response_data::<P>, context),
-                    Phase::ResponseTrailers => cell.start(of::response_trailers::<P>, context),
-                    Phase::ConnectFailed => cell.start(of::connect_failed::<P>, context),
-                    Phase::Retry => cell.start(of::retry::<P>, context),
-                    Phase::Failed => cell.start(of::failed::<P>, context),
-                    Phase::Finished => cell.start(of::finished::<P>, context),
-                    #[allow(unreachable_patterns, reason = "a proxy has a hook for every phase")]
-                    _ => Poll::Ready(Answer::CONTINUE),
-                };
-                let answer = ready!(answer);
-                self.back(answer)
-            }
-
-            fn resume(&mut self, context: &mut Context<'_>) -> Poll<(Box<Visit>, Answer)> {
+            fn resume(&mut self, context: &mut Context<'_>) -> Visited {
                 let answer = ready!(self.cell.resume(context));
                 self.back(answer)
             }

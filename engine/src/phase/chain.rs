@@ -12,24 +12,64 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+/// What comes of a hook that was started: what it had, with its answer, or that it waits.
+pub type Visited = Poll<(Box<Visit>, Answer)>;
+
+macro_rules! starts {
+    ($($phase:ident $start:ident;)*) => {
+        /// How hooks are started: each by a method of its own, since one for all would look a phase up that its caller
+        /// knows. `visit` comes back with the answer. The first hook of an exchange gets a new context.
+        pub trait Starts {
+            $(
+                #[doc = concat!("Starts the hook of [`Phase::", stringify!($phase), "`].")]
+                fn $start(&mut self, visit: Box<Visit>, context: &mut Context<'_>) -> Visited {
+                    _ = context;
+                    Poll::Ready((visit, Answer::CONTINUE))
+                }
+            )*
+        }
+
+        impl Link {
+            /// Starts the hook of `phase`.
+            // Callers name the phase, so that nothing is left of the choice.
+            #[inline(always)]
+            pub(crate) fn start(&mut self, phase: Phase, visit: Box<Visit>, context: &mut Context<'_>) -> Visited {
+                match phase {
+                    $(Phase::$phase => self.hooks.$start(visit, context),)*
+                }
+            }
+        }
+    };
+}
+
+starts! {
+    EarlyRequest early_request;
+    Request request;
+    Select select;
+    Connected connected;
+    UpstreamRequest upstream_request;
+    RequestData request_data;
+    RequestTrailers request_trailers;
+    UpstreamResponse upstream_response;
+    Response response;
+    ResponseData response_data;
+    ResponseTrailers response_trailers;
+    ConnectFailed connect_failed;
+    Retry retry;
+    Failed failed;
+    Finished finished;
+}
+
 /// All that an exchange sees of somebody's hooks.
-pub trait Hooks {
+pub trait Hooks: Starts {
     /// The phases in which somebody wrote a hook.
     fn asked(&self) -> Phases;
 
     /// What they do with the content of requests and of responses, unless they say otherwise.
     fn content(&self) -> [ContentUse; 2];
 
-    /// Starts the hook of `phase`; `visit` comes back with the answer. The first hook of an exchange gets a new context.
-    fn visit(
-        &mut self,
-        phase: Phase,
-        visit: Box<Visit>,
-        context: &mut Context<'_>,
-    ) -> Poll<(Box<Visit>, Answer)>;
-
     /// Goes on with the hook that waits.
-    fn resume(&mut self, context: &mut Context<'_>) -> Poll<(Box<Visit>, Answer)>;
+    fn resume(&mut self, context: &mut Context<'_>) -> Visited;
 
     /// Ends the hook that waits or panicked, and gives back what it had.
     fn cancel(&mut self) -> Option<Box<Visit>>;
@@ -126,6 +166,12 @@ impl Chain {
     pub(crate) fn content_use(&self, phase: Phase) -> ContentUse {
         let mut visited = self.links.iter().filter(|link| link.asked.has(phase));
         if visited.all(|link| link.observes.has(phase)) { ContentUse::Observe } else { ContentUse::Rewrite }
+    }
+
+    /// Whether nobody but one takes part.
+    #[inline]
+    pub(crate) fn is_single(&self) -> bool {
+        self.links.len() == 1
     }
 
     /// The places of all members.
