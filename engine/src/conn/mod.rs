@@ -205,6 +205,15 @@ impl Connection {
         }
     }
 
+    /// Takes the end of a message where nothing else is left of it.
+    #[inline]
+    pub fn poll_end(&mut self) -> bool {
+        match &mut self.codec {
+            Codec::H1(codec) => codec.poll_end(),
+            Codec::Raw(_) | Codec::Port(_) => false,
+        }
+    }
+
     /// Takes what was read of the request for which the last [`ringway_proto::message::Reset::Malformed`] stands.
     pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
         match &mut self.codec {

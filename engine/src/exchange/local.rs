@@ -155,7 +155,8 @@ impl Exchange {
         let is_head = method.or(self.refused.as_ref().map(|head| head.method)) == Some(Method::Head);
         let sends_body = !is_head && !head.status.is_bodiless();
         env.outlets.send(Side::Downstream, Part::Response(head));
-        while let Some(chunk) = visit.content.next_to_send() {
+        visit.content.settle();
+        while let Some(chunk) = visit.content.pop() {
             if sends_body {
                 visit.session.facts.traffic.sent += chunk.len() as u64;
                 env.outlets.send(Side::Downstream, Part::Data(chunk));

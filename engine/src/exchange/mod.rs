@@ -62,6 +62,11 @@ pub trait Outlets {
     /// said something unasked, while hooks had their say.
     #[must_use]
     fn forward(&mut self, head: &RequestHead) -> bool;
+    /// Whether so many bytes behind what was taken have come from `side` already.
+    fn has_received(&self, side: Side, bytes: u64) -> bool;
+    /// Takes the end of the message that comes from `side` where nothing else is left of it: true when the content that
+    /// came last is the last. No [`Part::End`] follows then.
+    fn take_end(&mut self, side: Side) -> bool;
     /// The client's connection closes after this exchange, which a head that is still to be sent says.
     fn set_last(&mut self);
 }

@@ -305,7 +305,14 @@ impl Exchange {
         self.session_mut().facts.traffic.received += len;
         match &mut self.state {
             State::Relaying(_) if self.request_use == ContentUse::Skip => self.forward_data(chunk, env),
-            State::Relaying(_) => self.visit_request_data(chunk, false, env),
+            State::Relaying(_) => {
+                // Hooks are called once for the last piece and the end, not twice; unless this one was read before.
+                let is_last = self.intake.is_none() && env.outlets.take_end(Side::Downstream);
+                if is_last {
+                    self.request = Half::Ended;
+                }
+                self.visit_request_data(chunk, is_last, env);
+            }
             State::Tunneling(_) => {
                 env.outlets.send(Side::Upstream, Part::Data(chunk));
             }
@@ -340,10 +347,13 @@ impl Exchange {
     }
 
     pub(super) fn after_request_data(&mut self, env: &mut Env<'_>) {
-        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
+        let visit = self.visit.as_mut().expect("no hook waits");
+        visit.content.settle();
+        let is_end = visit.content.is_end();
+        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.pop()) {
             self.forward_data(chunk, env);
         }
-        if self.visit.as_ref().is_some_and(|visit| visit.content.is_end()) {
+        if is_end {
             self.after_request_content(env);
         }
     }

@@ -97,11 +97,16 @@ impl Exchange {
             // What follows is framed otherwise than the new status would have it.
             return self.refuse_status(env);
         }
-        let is_empty = head.body() == Body::Length(0);
+        let announced = head.body();
         self.settle_response_use(&mut head);
-        if is_empty && self.response_use == ContentUse::Rewrite {
-            // Its end comes next, and with it what hooks make of nothing: then it is known how long that is.
-            head.set_body(Body::Length(0));
+        if let Body::Length(length) = announced
+            && self.response_use == ContentUse::Rewrite
+            && (length == 0 || env.outlets.has_received(Side::Upstream, length))
+        {
+            // All of it comes next, and with it what hooks make of it: then it is known how long that is.
+            if self.chain.may_hold_response() {
+                head.retain(env.pool);
+            }
             self.visit.as_mut().expect("no hook waits").response = Some(head);
             return;
         }
@@ -184,7 +189,8 @@ impl Exchange {
     pub(super) fn on_response_data(&mut self, chunk: Chunk, env: &mut Env<'_>) {
         match &self.state {
             State::Relaying(_) if self.response_use != ContentUse::Skip => {
-                self.visit_response_data(chunk, false, env);
+                let is_last = env.outlets.take_end(Side::Upstream);
+                self.visit_response_data(chunk, is_last, env);
             }
             State::Relaying(_) | State::Tunneling(_) => self.send_content(chunk, env),
             _ => {}
@@ -222,24 +228,25 @@ impl Exchange {
         if self.visit.as_ref().is_some_and(|visit| visit.response.is_some()) {
             self.send_waiting_head(env);
         }
-        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.next_to_send()) {
-            self.send_content(chunk, env);
+        let visit = self.visit.as_mut().expect("no hook waits");
+        visit.content.settle();
+        while let Some(chunk) = visit.content.pop() {
+            visit.session.facts.traffic.sent += chunk.len() as u64;
+            env.outlets.send(Side::Downstream, Part::Data(chunk));
         }
-        if self.visit.as_ref().is_some_and(|visit| visit.content.is_end()) {
+        if visit.content.is_end() {
             self.after_response_content(env);
         }
     }
 
-    /// Sends the head of a response without content, which waits for what hooks make of that.
+    /// Sends the head of a response that waits for what hooks make of all its content.
     fn send_waiting_head(&mut self, env: &mut Env<'_>) {
         let visit = self.visit.as_mut().expect("no hook waits");
         let Some(mut head) = visit.response.take() else { return };
         let length = visit.content.len() as u64;
-        match visit.content.is_end() {
-            true if length == 0 => {}
-            true => head.set_body(Body::Length(length)),
-            // A hook has more than fits into one piece.
-            false => head.set_body(Body::Streamed),
+        // Else there is more than fits into one piece.
+        if visit.content.is_end() {
+            head.set_body(Body::Length(length));
         }
         self.send_head(head, env);
     }

@@ -15,14 +15,22 @@ use std::ops::Range;
 /// the sender pauses: [`Content::call_on_pause`].
 #[derive(Debug, Default)]
 pub struct Content {
-    chunks: VecDeque<Chunk>,
+    chunks: Chunks,
     is_end: bool,
     is_pause: bool,
     /// What is sent whatever becomes of it, where it is only looked at.
     original: Option<Chunk>,
     /// What one member of the chain only looks at, where others rewrite.
-    kept: Option<VecDeque<Chunk>>,
+    kept: Option<Chunks>,
     pub(crate) wish: Wish,
+}
+
+/// Chunks in a row, none of them empty. There is one nearly always, which has its own place.
+#[derive(Clone, Debug, Default)]
+struct Chunks {
+    /// Empty where there is none.
+    first: Chunk,
+    others: VecDeque<Chunk>,
 }
 
 /// What a content hook wants to be called for, besides the next piece.
@@ -40,7 +48,8 @@ pub(crate) enum Wish {
 impl Content {
     /// Bytes in this piece.
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.len()).sum()
+        let Chunks { first, others } = &self.chunks;
+        first.len() + others.iter().map(|chunk| chunk.len()).sum::<usize>()
     }
 
     /// Whether there is no byte in this piece.
@@ -82,11 +91,11 @@ impl Content {
 
     /// The bytes in a row. Costs a copy where there is more than one slice.
     pub fn as_bytes(&mut self) -> &[u8] {
-        if self.chunks.len() > 1 {
+        if !self.chunks.others.is_empty() {
             let joined = self.to_vec();
             self.set(joined);
         }
-        self.chunks.front().map_or(&[], |chunk| chunk)
+        &self.chunks.first
     }
 
     /// A copy of the bytes.
@@ -119,10 +128,7 @@ impl Content {
 
     /// Sends these bytes as well, in front of the others.
     pub fn prepend(&mut self, bytes: impl Into<Vec<u8>>) {
-        let chunk = Chunk::from(bytes.into());
-        if !chunk.is_empty() {
-            self.chunks.push_front(chunk);
-        }
+        self.chunks.push_front(Chunk::from(bytes.into()));
     }
 
     /// Keeps only this range of the bytes.
@@ -135,13 +141,13 @@ impl Content {
     }
 
     /// As [`Content::append`], without a copy.
+    #[inline]
     pub fn push(&mut self, chunk: Chunk) {
-        if !chunk.is_empty() {
-            self.chunks.push_back(chunk);
-        }
+        self.chunks.push_back(chunk);
     }
 
     /// The next chunk, without a copy.
+    #[inline]
     pub fn pop(&mut self) -> Option<Chunk> {
         self.chunks.pop_front()
     }
@@ -149,12 +155,12 @@ impl Content {
     /// Is the next piece from now on.
     #[inline]
     pub(crate) fn begin(&mut self, chunk: Chunk, is_end: bool) {
-        self.chunks.clear();
+        self.chunks.others.clear();
+        self.chunks.first = chunk;
         self.is_end = is_end;
         self.is_pause = false;
         self.original = None;
         self.wish = Wish::None;
-        self.push(chunk);
     }
 
     /// Is an empty piece from now on: for a hook that is called again, or because of a pause.
@@ -205,16 +211,57 @@ impl Content {
         self.original = Some(chunk);
     }
 
-    /// What is to be sent next.
+    /// Hooks have had it: what is here now is what is sent, which is what came where it was only looked at.
     #[inline]
-    pub(crate) fn next_to_send(&mut self) -> Option<Chunk> {
-        match self.original.take() {
-            Some(original) => {
-                self.chunks.clear();
-                Some(original).filter(|chunk| !chunk.is_empty())
-            }
-            None => self.pop(),
+    pub(crate) fn settle(&mut self) {
+        if let Some(original) = self.original.take() {
+            self.chunks.clear();
+            self.chunks.first = original;
         }
+    }
+}
+
+impl Chunks {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        let first = (!self.first.is_empty()).then_some(&self.first);
+        first.into_iter().chain(&self.others)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    #[inline]
+    fn push_back(&mut self, chunk: Chunk) {
+        if self.first.is_empty() {
+            self.first = chunk;
+        } else if !chunk.is_empty() {
+            self.others.push_back(chunk);
+        }
+    }
+
+    fn push_front(&mut self, chunk: Chunk) {
+        if chunk.is_empty() {
+            return;
+        }
+        let second = std::mem::replace(&mut self.first, chunk);
+        if !second.is_empty() {
+            self.others.push_front(second);
+        }
+    }
+
+    #[inline]
+    fn pop_front(&mut self) -> Option<Chunk> {
+        if self.first.is_empty() {
+            return None;
+        }
+        let next = self.others.pop_front().unwrap_or_default();
+        Some(std::mem::replace(&mut self.first, next))
     }
 }
 
@@ -238,7 +285,8 @@ mod tests {
         assert!(content.is_empty() && !content.is_end());
         content.show(Chunk::from(b"seen".to_vec()), false);
         content.set("changed");
-        assert_eq!(content.next_to_send().as_deref(), Some(&b"seen"[..]));
-        assert!(content.next_to_send().is_none());
+        content.settle();
+        assert_eq!(content.pop().as_deref(), Some(&b"seen"[..]));
+        assert!(content.pop().is_none());
     }
 }

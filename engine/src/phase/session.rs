@@ -40,8 +40,8 @@ pub struct Session {
 /// message: its length stays announced where nobody rewrites it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ContentUse {
-    /// They may change it. Its length is not known before its end, so it is sent without one (chunked in HTTP/1.1); but a
-    /// response that is announced to be empty waits for what they make of it, and has a length.
+    /// They may change it. Its length is not known before its end, so it is sent without one (chunked in HTTP/1.1); but the
+    /// head of a response that has come as a whole waits for what they make of it, and has a length.
     #[default]
     Rewrite,
     /// They only look at it. What they change all the same is not sent.

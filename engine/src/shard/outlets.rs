@@ -18,13 +18,18 @@ pub(super) struct Ends<'a> {
 }
 
 impl Ends<'_> {
+    #[inline]
+    fn key(&self, side: Side) -> Option<ConnKey> {
+        match side {
+            Side::Downstream => Some(self.downstream),
+            Side::Upstream => self.upstream,
+        }
+    }
+
     /// The connection on one side, which is to be settled before the turn ends.
     #[inline]
     fn touch(&mut self, side: Side) -> Option<&mut Slot> {
-        let key = match side {
-            Side::Downstream => self.downstream,
-            Side::Upstream => self.upstream?,
-        };
+        let key = self.key(side)?;
         let slot = self.conns.get_mut(key)?;
         slot.touch(key, self.touched);
         Some(slot)
@@ -52,6 +57,15 @@ impl Outlets for Ends<'_> {
         }
         slot.conn.send_request(now, head);
         true
+    }
+
+    fn has_received(&self, side: Side, bytes: u64) -> bool {
+        let slot = self.key(side).and_then(|key| self.conns.get(key));
+        slot.is_some_and(|slot| slot.conn.undecoded_bytes() as u64 >= bytes)
+    }
+
+    fn take_end(&mut self, side: Side) -> bool {
+        self.key(side).and_then(|key| self.conns.get_mut(key)).is_some_and(|slot| slot.conn.poll_end())
     }
 
     fn set_last(&mut self) {

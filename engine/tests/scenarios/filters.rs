@@ -89,8 +89,7 @@ fn a_response_is_coded_as_its_client_wants() {
                 c.request("GET", "/", &format!("Accept-Encoding: {accepts}\r\n"), "");
                 c.expect_status(200).expect_header("Content-Encoding", coding.token());
                 c.expect_header("Vary", "accept-encoding").expect_header("ETag", "W/\"a\"");
-                c.expect_no_header("Content-Length").expect_no_header("Accept-Ranges");
-                c.expect_framing(Framing::Chunked);
+                c.expect_no_header("Accept-Ranges");
                 let body = whole(&c);
                 assert_eq!(decoded(coding, &body), (content.clone(), true));
             }
@@ -286,17 +285,61 @@ fn bombs_and_broken_streams_are_cut() {
         let fields = format!("{TEXT}Content-Encoding: gzip\r\n");
         let bomb = encoded(Coding::Gzip, &vec![0; 4_000_000]);
         let mut broken = encoded(Coding::Gzip, text(100).as_bytes());
-        w.origin().on("GET /bomb").reply(reply(&fields, &bomb));
-        w.origin().on("GET /short").reply(reply(&fields, &broken[..broken.len() - 9]));
         let last = broken.len() - 6;
+        let short = broken[..broken.len() - 9].to_vec();
         broken[last] ^= 1;
-        w.origin().on("GET /broken").reply(reply(&fields, &broken));
-        for path in ["/bomb", "/short", "/broken"] {
+        for (path, content) in [("/bomb", bomb), ("/short", short), ("/broken", broken)] {
+            // What is all there at once is found to be bad before its head is sent.
+            let answer = reply(&fields, &content);
+            let (begin, end) = answer.split_at(answer.len() - 2);
+            w.origin().on(&format!("GET {path}")).reply(begin).wait("20ms").reply(end);
             let c = w.client();
             c.request("GET", path, "Accept-Encoding: identity\r\n", "").expect_status(200).expect_aborted();
         }
         w.settle();
         w.expect_outcomes(&["upstream_malformed"; 3]);
+    });
+}
+
+#[test]
+fn a_broken_stream_that_is_there_at_once_is_a_bad_gateway() {
+    ringway_testing::simulated_calm(|w| {
+        with(w, decompress(DecodeLimits::default()));
+        let fields = format!("{TEXT}Content-Encoding: gzip\r\n");
+        let mut broken = encoded(Coding::Gzip, text(100).as_bytes());
+        let last = broken.len() - 6;
+        broken[last] ^= 1;
+        w.origin().on("GET /").reply(reply(&fields, &broken));
+        let c = w.client();
+        c.request("GET", "/", "Accept-Encoding: identity\r\n", "").expect_status(502);
+        w.expect_outcomes(&["upstream_malformed"]);
+    });
+}
+
+#[test]
+fn a_response_that_is_there_at_once_is_coded_with_a_length() {
+    ringway_testing::simulated_calm(|w| {
+        with(w, compress(Policy::default()));
+        let content = text(1000);
+        let answer = reply(TEXT, content.as_bytes());
+        let (begin, end) = answer.split_at(answer.len() - 2);
+        w.origin().on("GET /whole").reply(&answer);
+        w.origin().on("GET /pieces").reply(begin).wait("20ms").reply(end);
+        let c = w.client();
+        for (path, is_whole) in [("/whole", true), ("/pieces", false)] {
+            c.request("GET", path, "Accept-Encoding: gzip\r\n", "").expect_status(200);
+            c.expect_header("Content-Encoding", "gzip");
+            if is_whole {
+                c.expect_headers("Transfer-Encoding", &[]);
+            } else {
+                c.expect_framing(Framing::Chunked);
+            }
+            let body = whole(&c);
+            if is_whole {
+                c.expect_header("Content-Length", &body.len().to_string());
+            }
+            assert_eq!(decoded(Coding::Gzip, &body), (content.clone(), true));
+        }
     });
 }
 

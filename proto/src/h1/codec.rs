@@ -238,6 +238,17 @@ impl Codec {
         self.poll_received()
     }
 
+    /// Takes the end of the message that is being received where nothing else is left of it: true when what came last is
+    /// the last of its content. Whoever polls on instead gets a [`Part::End`].
+    #[inline]
+    pub fn poll_end(&mut self) -> bool {
+        let is_end = matches!(self.receive, Receive::End);
+        if is_end {
+            self.on_received_end();
+        }
+        is_end
+    }
+
     fn poll_received(&mut self) -> Option<Part> {
         match self.receive {
             Receive::Head => match self.role {

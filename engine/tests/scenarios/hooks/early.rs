@@ -48,10 +48,33 @@ fn a_failure_is_a_500() {
 }
 
 #[test]
+fn what_fails_before_the_head_is_sent_is_answered() {
+    for (deed, status, outcome) in [
+        ("fail", 500, "hook_failed"),
+        ("refuse", 418, "refused"),
+        ("panic", 500, "panicked"),
+        ("panic_later", 500, "panicked"),
+    ] {
+        ringway_testing::simulated_calm(|w| {
+            w.bear_panics();
+            let diary = begin(w);
+            w.origin().on("*").reply(OK);
+            let (c, other) = (w.client(), w.client());
+            c.get(&format!("/response_end/{deed}")).expect_status(status);
+            w.settle();
+            w.expect_outcomes(&[outcome]);
+            let finished = diary.read().iter().filter(|noted| noted.starts_with("finished")).count();
+            assert_eq!(finished, usize::from(outcome != "panicked"));
+            other.get("/").expect_ok("abc");
+        });
+    }
+}
+
+#[test]
 fn what_fails_in_the_middle_of_an_answer_is_cut() {
     for hook in ["response_data", "response_end"] {
         noted(|w, diary| {
-            w.origin().on("*").reply(OK);
+            w.origin().on("*").reply(STREAMED);
             let (c, other) = (w.client(), w.client());
             c.get(&format!("/{hook}/fail")).expect_over();
             // A reset may destroy what came before it.
@@ -88,9 +111,11 @@ fn content_of_a_refused_request_does_not_become_the_next_request() {
         c.post("/request/refuse", "GET / HTTP/1.1\r\n\r\n").expect_status(418).expect_body("418 \n");
         c.get("/").expect_ok("abc");
         w.origin().expect_requests(1);
-        c.post("/request_data/refuse", "hello").expect_status(418).expect_body("418 \n");
+        c.post("/request_end/refuse", "hello").expect_status(418).expect_body("418 \n");
         c.get("/").expect_ok("abc");
-        w.expect_outcomes(&["refused", "complete", "refused", "complete"]);
+        c.post_chunks("/request_data/refuse", &["hel", "lo"]).expect_status(418).expect_body("418 \n");
+        c.get("/").expect_ok("abc");
+        w.expect_outcomes(&["refused", "complete", "refused", "complete", "refused", "complete"]);
         assert!(diary.read().iter().all(|noted| noted != "retry"));
     });
 }

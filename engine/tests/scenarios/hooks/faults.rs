@@ -10,7 +10,7 @@ fn bystander(w: &World) -> ringway_testing::Client {
     w.bear_panics();
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
     w.origin().on("GET /bystander").reply(head).wait("200ms").reply("world");
-    w.origin().on("*").reply(OK);
+    w.origin().on("*").reply(STREAMED);
     let c = w.client();
     c.get("/bystander").expect_status(200).expect_body_so_far("hello");
     c

@@ -8,7 +8,7 @@ fn a_hook_that_waits_parks_its_exchange_and_goes_on() {
     for hook in all.concat() {
         for deed in ["wait", "dawdle"] {
             noted(|w, diary| {
-                w.origin().on(&format!("GET /{hook}/{deed}")).reply(OK);
+                w.origin().on(&format!("GET /{hook}/{deed}")).reply(STREAMED);
                 let c = w.client();
                 c.get(&format!("/{hook}/{deed}")).expect_status(200).expect_body("abc");
                 c.expect_kept_alive();
@@ -17,8 +17,8 @@ fn a_hook_that_waits_parks_its_exchange_and_goes_on() {
                 // A network that brings content in pieces makes its hook wait for each.
                 let waited = noted.iter().filter(|noted| *noted == "waited").count();
                 assert!(waited == 1 || hook == "response_data" && (2..=3).contains(&waited), "{noted:?}");
-                let mut others: Vec<_> = noted.iter().filter(|noted| *noted != "waited").collect();
-                others.dedup();
+                let mut others: Vec<_> = noted.iter().filter(|noted| *noted != "waited").cloned().collect();
+                join(&mut others);
                 assert_eq!(others, STAGES);
                 let name = hook.replace("_end", "_data end");
                 let at = noted.iter().position(|noted| *noted == name).expect("it ran");
@@ -34,7 +34,7 @@ fn a_hook_ends_where_it_waits_when_its_client_leaves() {
         BEFORE_ANSWER.iter().copied().chain(["request_end", "response", "response_data", "response_end"])
     {
         noted(|w, diary| {
-            w.origin().on(&format!("GET /{hook}/hang")).reply(OK);
+            w.origin().on(&format!("GET /{hook}/hang")).reply(STREAMED);
             let (c, other) = (w.client(), w.client());
             c.get(&format!("/{hook}/hang"));
             if hook.starts_with("response_") {
@@ -76,7 +76,7 @@ fn a_hook_of_content_that_takes_too_long_cuts() {
     for hook in ["response_data", "response_end"] {
         noted(|w, diary| {
             w.settings(|s| s.limits.hook_timeout = Duration::from_millis(100));
-            w.origin().on(&format!("GET /{hook}/hang")).reply(OK);
+            w.origin().on(&format!("GET /{hook}/hang")).reply(STREAMED);
             let c = w.client();
             c.get(&format!("/{hook}/hang")).expect_over();
             if c.has_response() {
@@ -181,7 +181,7 @@ fn a_drain_waits_for_a_hook() {
 fn a_stop_ends_a_hook_where_it_waits() {
     for hook in ["early_request", "select", "connected", "upstream_response", "response_data"] {
         noted(|w, diary| {
-            w.origin().on(&format!("GET /{hook}/hang")).reply(OK);
+            w.origin().on(&format!("GET /{hook}/hang")).reply(STREAMED);
             let c = w.client();
             c.get(&format!("/{hook}/hang"));
             w.settle();
