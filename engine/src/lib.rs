@@ -86,6 +86,8 @@ pub mod upstream;
 mod guide {
     #[doc = include_str!("../../docs/guide/apps.md")]
     struct Apps;
+    #[doc = include_str!("../../docs/guide/clients.md")]
+    struct Clients;
     #[doc = include_str!("../../docs/guide/connection-pooling.md")]
     struct ConnectionPooling;
     #[doc = include_str!("../../docs/guide/error-handling.md")]

@@ -50,6 +50,8 @@ pub const DRAIN_PATIENCE: Duration = Duration::from_millis(250);
 /// sooner, and the connection is then closed without a wait to take back; of one that leaves meanwhile the origin's
 /// work for so long is in vain.
 pub const LAST_REQUEST_UNWATCHED: Duration = Duration::from_millis(50);
+/// What a client that has to take so many bytes a second has in advance: networks stall for some seconds.
+pub const SEND_RATE_GRACE: Duration = Duration::from_secs(5);
 /// Bytes of an unread request body that are read and dropped after an early answer, so that the connection can
 /// be used again or the client at least sees the answer.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;

@@ -23,8 +23,18 @@ pub struct Connection {
     received_at: Instant,
     /// When bytes last left, or the queue last began to fill.
     sent_at: Instant,
+    backlog: Backlog,
     /// When the head that is being received began.
     head_since: Option<Instant>,
+}
+
+/// How a peer takes what is sent to it, from the head of one response on.
+#[derive(Clone, Copy, Debug)]
+pub struct Backlog {
+    /// When the queue began to fill, later by the time in which it was empty since then: as if it had never been.
+    pub since: Instant,
+    /// Bytes that left.
+    pub bytes: u64,
 }
 
 /// What speaks on the connection. The only place that knows versions.
@@ -121,6 +131,7 @@ impl Connection {
             output: Output::Open,
             received_at: now,
             sent_at: now,
+            backlog: Backlog { since: now, bytes: 0 },
             head_since: None,
         }
     }
@@ -166,6 +177,7 @@ impl Connection {
     pub fn on_transmitted(&mut self, now: Instant, len: usize) {
         self.queue.advance(len);
         self.sent_at = now;
+        self.backlog.bytes += len as u64;
     }
 
     /// Nothing more can be sent; what the peer sent before may still come. When it had finished before, its end is
@@ -229,6 +241,11 @@ impl Connection {
             return;
         }
         if self.queue.is_empty() {
+            if matches!(part, Part::Response(_)) {
+                self.backlog = Backlog { since: now, bytes: 0 };
+            } else {
+                self.backlog.since += now.since(self.sent_at);
+            }
             self.sent_at = now;
         }
         if self.is_tunnel() && matches!(part, Part::End) {
@@ -449,5 +466,10 @@ impl Connection {
     #[inline]
     pub fn sent_at(&self) -> Instant {
         self.sent_at
+    }
+
+    /// How the peer takes what is sent to it.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 }

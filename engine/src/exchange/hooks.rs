@@ -209,8 +209,10 @@ impl Exchange {
             session.request_content.filter(|_| session.attempts == 0),
             session.response_content.filter(|_| !is_response_settled),
         ];
+        let options = session.downstream_options.clone();
         let mut attached = std::mem::take(&mut session.attached);
         session.unsay();
+        self.downstream_options = options;
         if phase != Phase::Finished {
             for (phase, what) in [Phase::RequestData, Phase::ResponseData].into_iter().zip(uses) {
                 if let Some(what) = what {
@@ -412,6 +414,7 @@ impl Exchange {
     fn forget_what_was_said(&mut self) {
         if let Some(visit) = &mut self.visit {
             visit.session.unsay();
+            visit.session.downstream_options.clone_from(&self.downstream_options);
             visit.content.restore();
         }
     }

@@ -28,6 +28,7 @@ pub use request::Refusal;
 
 use crate::error::Error;
 use crate::phase::chain::Chain;
+use crate::phase::downstream::DownstreamOptions;
 use crate::phase::intake::Intake;
 use crate::phase::{ContentUse, Phase, Phases, Session, Visit};
 use crate::settings::UpstreamTimeouts;
@@ -188,6 +189,8 @@ pub struct Exchange {
     /// Endpoints of the cluster that were tried.
     tried: Vec<usize>,
     endpoint: Option<EndpointId>,
+    /// What of the client's side differs; known while a hook has the session, too.
+    downstream_options: Option<Box<DownstreamOptions>>,
 }
 
 impl Exchange {
@@ -444,6 +447,12 @@ impl Exchange {
     #[inline]
     pub fn timeouts(&self) -> Option<&UpstreamTimeouts> {
         self.timeouts.as_ref()
+    }
+
+    /// What of the client's side differs from its server's limits, where something does.
+    #[inline]
+    pub(crate) fn downstream_options(&self) -> Option<&DownstreamOptions> {
+        self.downstream_options.as_deref()
     }
 
     /// The configured cluster of the last attempt.

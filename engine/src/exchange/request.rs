@@ -58,6 +58,7 @@ impl Exchange {
             goal: Goal::Cluster(0),
             timeouts: None,
             retries_max: 0,
+            downstream_options: None,
             tried: Vec::new(),
             endpoint: None,
         }

@@ -155,6 +155,7 @@ impl Exchange {
 
     /// Interim responses go on as they come, any number up to the codec's limit (RFC 9110 section 15.2).
     fn on_interim(&mut self, mut head: ResponseHead, env: &mut Env<'_>) {
+        let is_awaited = head.status == Status::CONTINUE && self.expect == Expect::Forwarded;
         if head.status == Status::CONTINUE {
             match self.expect {
                 // The client has its 100 already; a second one could be taken for another request's.
@@ -165,6 +166,9 @@ impl Exchange {
         }
         // The origin has begun to answer: it did not idle out, and the client would get its hints twice.
         self.replay = Replay::Lost;
+        if !is_awaited && self.downstream_options().is_some_and(|own| own.drops_interim) {
+            return;
+        }
         self.snapshot.via.append(&mut head.fields, head.version);
         env.outlets.send(Side::Downstream, Part::Response(head));
     }

@@ -14,6 +14,7 @@ pub mod adapter;
 pub mod cell;
 pub mod chain;
 pub mod content;
+pub(crate) mod downstream;
 pub mod facts;
 pub(crate) mod intake;
 pub mod peer;

@@ -1,6 +1,7 @@
 //! What every hook of an exchange gets: the request, the client, and what can be asked of the engine.
 
 use super::chain::LinkPool;
+use super::downstream::DownstreamOptions;
 use super::facts::{Downstream, Facts, Id, Times, Traffic};
 use super::intake::{End, Intake};
 use crate::error::{Error, Outcome, Result};
@@ -24,7 +25,10 @@ pub struct Session {
     pub(crate) endpoint: Option<Rc<str>>,
     pub(crate) is_draining: bool,
     pub(crate) wants_close: bool,
-    /// Whether the hook that runs has said something for its member of the chain: the three below.
+    /// What of the client's side differs in this exchange.
+    pub(crate) downstream_options: Option<Box<DownstreamOptions>>,
+    /// Whether the hook that runs has said something that the exchange has to heed: the one above, or something for its
+    /// member of the chain, the three below.
     pub(crate) has_said: bool,
     pub(crate) request_content: Option<ContentUse>,
     pub(crate) response_content: Option<ContentUse>,
@@ -69,6 +73,7 @@ impl Session {
             endpoint: None,
             is_draining: false,
             wants_close: false,
+            downstream_options: None,
             has_said: false,
             request_content: None,
             response_content: None,
@@ -256,6 +261,7 @@ impl Session {
         self.request = None;
         self.facts.host = Chunk::EMPTY;
         self.upgrades = None;
+        self.downstream_options = None;
         self.endpoint = None;
         self.connection = None;
         self.intake = None;

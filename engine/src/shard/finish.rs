@@ -53,6 +53,7 @@ impl<I: Io> Shard<I> {
         if let Some(client) = self.conns.get_mut(*downstream).and_then(Slot::client_mut) {
             client.state = Serving::Waiting { since: self.now };
             client.context = exchange.take_connection_context();
+            client.keepalive_idle = exchange.downstream_options().and_then(|own| own.keepalive_idle);
         }
         if outcome.fault() != crate::exchange::Fault::None {
             log_failure(exchange, outcome);

@@ -10,6 +10,7 @@ use crate::time::wheel::TimerId;
 use crate::upstream::EndpointId;
 use std::any::Any;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A connection and what it is for.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub(super) struct Client {
     pub(super) requests: u64,
     /// What hooks keep for the connection's next request.
     pub(super) context: Option<Box<dyn Any>>,
+    /// How long the next request is waited for, where the last exchange has said it.
+    pub(super) keepalive_idle: Option<Duration>,
     pub(super) state: Serving,
 }
 

@@ -6,12 +6,15 @@
 use super::settle::unwatched_until;
 use super::slots::{Client, Role, Serving, Slot, Timed, Upstream};
 use super::{Life, Shard};
+use crate::conn::Connection;
 use crate::exchange::{Outcome, Refusal, Side, Timeout, Waits};
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
-use crate::limits::DRAIN_PATIENCE;
-use crate::settings::UpstreamTimeouts;
+use crate::limits::{DRAIN_PATIENCE, SEND_RATE_GRACE};
+use crate::phase::downstream::DownstreamOptions;
+use crate::settings::{Limits, UpstreamTimeouts};
 use crate::time::Instant;
+use std::time::Duration;
 
 /// What happens when a deadline passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +146,7 @@ impl<I: Io> Shard<I> {
                 let patience = match client.requests {
                     _ if self.life == Life::Draining => DRAIN_PATIENCE,
                     0 => limits.header_timeout,
-                    _ => limits.keepalive_idle,
+                    _ => client.keepalive_idle.unwrap_or(limits.keepalive_idle),
                 };
                 Some((since + patience, Due::Close))
             }
@@ -156,12 +159,14 @@ impl<I: Io> Shard<I> {
         let running = self.exchanges.get(key)?;
         let exchange = &running.exchange;
         let limits = &exchange.snapshot().settings.limits;
+        let own = exchange.downstream_options();
         let due = |at: Instant, timeout| Some((at, Due::Exchange(key, timeout)));
         let writes = (!slot.conn.queue().is_empty())
-            .then(|| due(slot.conn.sent_at() + limits.write_idle, Timeout::DownstreamWrite))
+            .then(|| due(write_deadline(&slot.conn, own, limits), Timeout::DownstreamWrite))
             .flatten();
-        let total = limits
-            .request_timeout
+        let total = own
+            .and_then(|own| own.request_timeout)
+            .unwrap_or(limits.request_timeout)
             .and_then(|timeout| due(exchange.begun() + timeout, Timeout::Request))
             .filter(|_| !matches!(exchange.waits(), Waits::Tunnel | Waits::Flush | Waits::Discard { .. }));
         let upstream = running.upstream.and_then(|upstream| self.conns.get(upstream));
@@ -170,7 +175,11 @@ impl<I: Io> Shard<I> {
         let body = |since: Instant| {
             let since = since.max(slot.conn.received_at()).max(exchange.resumed());
             let since = upstream.map_or(since, |upstream| upstream.conn.sent_at().max(since));
-            (!is_origin_behind).then(|| due(since + limits.body_idle, Timeout::Body)).flatten()
+            (!is_origin_behind)
+                .then(|| {
+                    due(since + own.and_then(|own| own.body_idle).unwrap_or(limits.body_idle), Timeout::Body)
+                })
+                .flatten()
         };
         let wait = match exchange.waits() {
             Waits::FirstByte { request_ended: false, expecting: true } => {
@@ -181,11 +190,16 @@ impl<I: Io> Shard<I> {
             // What the client was sent so far is a 100 (Continue), which it may have waited for.
             Waits::FirstByte { request_ended: false, .. } => body(slot.conn.sent_at()),
             Waits::Response { request_ended: false } => body(Instant::ZERO),
-            Waits::Discard { since } => due(since + limits.linger, Timeout::Linger),
+            Waits::Discard { since } => {
+                due(since + own.and_then(|own| own.linger).unwrap_or(limits.linger), Timeout::Linger)
+            }
             Waits::Tunnel => {
                 let other = upstream.map_or(Instant::ZERO, |up| up.conn.sent_at().max(up.conn.received_at()));
                 let moved = slot.conn.sent_at().max(slot.conn.received_at()).max(other);
-                due(moved + limits.tunnel_idle, Timeout::TunnelIdle)
+                due(
+                    moved + own.and_then(|own| own.tunnel_idle).unwrap_or(limits.tunnel_idle),
+                    Timeout::TunnelIdle,
+                )
             }
             Waits::Hook
             | Waits::Connect { .. }
@@ -238,6 +252,16 @@ impl<I: Io> Shard<I> {
             _ => None,
         }
     }
+}
+
+/// Until when a client has to take more of what is queued for it.
+fn write_deadline(conn: &Connection, own: Option<&DownstreamOptions>, limits: &Limits) -> Instant {
+    let Some(own) = own else { return conn.sent_at() + limits.write_idle };
+    let idle = conn.sent_at() + own.write_idle.unwrap_or(limits.write_idle);
+    let Some(rate) = own.send_rate_min else { return idle };
+    let backlog = conn.backlog();
+    let earned = Duration::from_millis(backlog.bytes.saturating_mul(1000) / rate);
+    idle.min(backlog.since + SEND_RATE_GRACE + earned)
 }
 
 /// Whether the peer does not take what is queued for it. What is queued in this turn says nothing of that before it was

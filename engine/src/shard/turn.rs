@@ -41,7 +41,8 @@ impl<I: Io> Shard<I> {
             }
             ListenerKind::Tcp { .. } => Connection::raw(self.pool.clone(), now),
         };
-        let client = Client { facts, requests: 0, context: None, state: Serving::Waiting { since: now } };
+        let state = Serving::Waiting { since: now };
+        let client = Client { facts, requests: 0, context: None, keepalive_idle: None, state };
         let key = self.conns.insert(Slot::new(conn, Role::Downstream(client)));
         self.io.adopt(key, accepted);
         if let ListenerKind::Tcp { index } = kind {

@@ -5,6 +5,7 @@
 mod connection;
 mod content;
 mod contexts;
+mod downstream;
 mod early;
 mod faults;
 mod filters;
