@@ -79,6 +79,8 @@ pub mod shard;
 pub mod site;
 pub mod snapshot;
 pub mod time;
+#[cfg(feature = "system-openssl")]
+pub mod tls;
 pub mod upstream;
 
 /// The guide: its examples compile, and those that do not need a network run.

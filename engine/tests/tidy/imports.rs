@@ -39,6 +39,7 @@ const ROWS: &[Row] = &[
     row("engine::settings", &["engine::coding", "engine::meter", "proto::message"]),
     row("engine::observe", &["engine::settings", "engine::time"]),
     row("engine::rt", &["engine::keys", "engine::limits", "engine::observe", "engine::time"]),
+    row("engine::tls", &["engine::time", "proto::chunk"]),
     row("engine::route", &["engine::settings", "engine::observe", "proto::message"]),
     row("engine::coding", &["proto::message", "proto::chunk", "proto::rules"]),
     row("engine::phase", &["engine::settings", "engine::observe", "proto::message", "proto::chunk"]),
@@ -246,6 +247,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 const NAMES: &[(&str, &[&str])] = &[
     // The event loop.
     ("monoio", &["engine/src/io/pump/"]),
+    ("openssl", &["engine/src/tls/backend/"]),
+    ("openssl_sys", &["engine/src/tls/backend/"]),
     ("io_uring", &["engine/src/io/pump/"]),
     // TLS.
     ("openssl", &["engine/src/tls/"]),
