@@ -215,9 +215,7 @@ impl Exchange {
         set(&mut head.fields, Name::XRequestId, &session.facts.id)?;
         // Settled once: what an earlier attempt has sent goes again as it is.
         if session.attempts == 0 {
-            let has_content = head.body() != Body::Empty;
-            // Where there is nothing to change, nothing is made of it.
-            self.request_use = if has_content { request_use } else { request_use.max(ContentUse::Observe) };
+            self.request_use = possible(request_use, head);
         }
         if self.request_use == ContentUse::Rewrite {
             head.set_body(Body::Streamed);
@@ -258,8 +256,7 @@ impl Exchange {
             return;
         }
         let Some(head) = self.upstream_request_mut() else { return };
-        let has_content = head.body() != Body::Empty;
-        let request_use = if has_content { request_use } else { request_use.max(ContentUse::Observe) };
+        let request_use = possible(request_use, head);
         if request_use == ContentUse::Rewrite {
             head.set_body(Body::Streamed);
         }
@@ -433,6 +430,14 @@ pub enum Refusal {
 impl From<Rule> for Refusal {
     fn from(rule: Rule) -> Self {
         Self::Rule(rule)
+    }
+}
+
+/// What hooks can do with the content of this request: where there is nothing to change, nothing is made of it.
+fn possible(request_use: ContentUse, head: &RequestHead) -> ContentUse {
+    match head.body() {
+        Body::Empty | Body::Length(0) => request_use.max(ContentUse::Observe),
+        Body::Length(_) | Body::Streamed | Body::UntilClose => request_use,
     }
 }
 

@@ -291,3 +291,15 @@ fn who_is_served_to_the_end_of_a_drain_is_logged_and_so_is_who_is_stopped() {
         other.expect_over();
     });
 }
+
+#[test]
+fn a_request_that_is_announced_to_be_empty_stays_so() {
+    noted(|w, diary| {
+        w.origin().on("POST /").reply(OK);
+        let c = w.client();
+        c.request("POST", "/", "Content-Length: 0\r\n", "").expect_ok("abc");
+        w.origin().last().expect_headers("Content-Length", &["0"]).expect_headers("Transfer-Encoding", &[]);
+        w.settle();
+        diary.expect(STAGES);
+    });
+}
