@@ -35,7 +35,7 @@ fn the_example_is_right_and_has_a_bill() {
     let output = ringway(&["check", &data("ringway.kdl")]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(text.starts_with("ok\n\nshards       2\nlisteners    2 http, 1 tcp\ndescriptors  "), "{text}");
+    assert!(text.starts_with("ok\n\nshards       2\nlisteners    2 http, 2 tcp\ndescriptors  "), "{text}");
     assert!(text.contains(" allowed") && text.contains(" idle connections, 2 KiB each"), "{text}");
 }
 

@@ -37,6 +37,8 @@ pub const PANICS_PER_TURN: usize = 64;
 /// Content that may wait for the end of a pass of the event loop so that many connections are sent to at once.
 /// More would fall out of the cache before it is sent.
 pub const UNSETTLED_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a PROXY header: those of version 2 may bring a client's certificate names along.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
 /// Slices of one vectored send.
 pub const SLICES_PER_SEND: usize = 32;
 /// Connections accepted from one listener in one turn.

@@ -137,7 +137,9 @@ impl Services {
     pub fn check(&self, settings: &Settings) -> Result<(), Vec<String>> {
         let is_served = |index: usize| matches!(self.streams.get(index), Some(Some(_)));
         let errors: Vec<String> = (settings.tcp.iter().enumerate())
-            .filter(|(index, listener)| listener.cluster.is_none() && !is_served(*index))
+            .filter(|(index, listener)| {
+                listener.cluster.is_none() && listener.names.is_empty() && !is_served(*index)
+            })
             .map(|(_, listener)| {
                 format!("{} leads nowhere: it has neither a cluster nor an app", listener.address)
             })

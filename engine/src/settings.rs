@@ -6,6 +6,7 @@
 
 use crate::coding::{DecodeLimits, Policy};
 use crate::meter::Quota;
+pub use ringway_proto::proxy_protocol::Version as ProxyVersion;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,17 +53,57 @@ pub struct Listener {
     pub address: Address,
     /// File mode of a Unix-domain socket.
     pub mode: Option<u32>,
+    /// Whose connections begin with a PROXY header; nobody's where there is none.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
-/// A raw TCP listener: every connection is tunneled to an endpoint of one cluster, or served by an app.
+/// A raw TCP listener: every connection is tunneled to an endpoint of a cluster, or served by an app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TcpListener {
     /// Where to listen.
     pub address: Address,
     /// File mode of a Unix-domain socket.
     pub mode: Option<u32>,
-    /// Name of the cluster that connections go to; `None` where an app serves them: one with neither does not start.
+    /// Whose connections begin with a PROXY header; nobody's where there is none.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Where connections go whose TLS ClientHello asks for one of these hosts (SNI). TLS is not ended: the ClientHello
+    /// is the first of what the endpoint gets. Without any, connections are relayed unread. No effect where an app
+    /// serves them.
+    pub names: Vec<NameRoute>,
+    /// Name of the cluster that connections go to that no name sends elsewhere, TLS or not. `None`: they are closed, or
+    /// an app serves them. A listener with neither names nor cluster nor app does not start.
     pub cluster: Option<String>,
+}
+
+/// Where TLS connections for some hosts go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRoute {
+    /// `example.com`, or `*.example.com` for any number of labels before that; exact names go before the longest `*.`.
+    pub pattern: String,
+    /// Name of the cluster.
+    pub cluster: String,
+}
+
+/// Which connections of a listener begin with a PROXY header, version 1 or 2. Theirs has to be there, complete, within
+/// [`Limits::header_timeout`]; the client that it names is the client of whatever follows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Those of peers with these addresses.
+    pub from: Vec<IpNet>,
+    /// Those of peers on a Unix-domain socket.
+    pub from_unix: bool,
+    /// What becomes of everybody else's.
+    pub others: Others,
+}
+
+/// What becomes of connections that do not come from the proxies in front.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They are served for what they are, a client's own: a PROXY header is bytes like others.
+    #[default]
+    Serve,
+    /// They are closed.
+    Refuse,
 }
 
 /// A named set of interchangeable endpoints.
@@ -80,6 +121,9 @@ pub struct Cluster {
     pub retries_max: u32,
     /// How its sockets are made.
     pub socket: SocketOptions,
+    /// Begins every connection with a PROXY header of this version, which names the client. Such a connection is used
+    /// for the requests of one client connection only, and ends with it. `None`, the default: there is none.
+    pub send_proxy: Option<ProxyVersion>,
 }
 
 /// One address of a cluster.
@@ -289,7 +333,8 @@ pub enum RouteAction {
 /// Bounds on what peers may make us hold or wait for. Every default is safe against known attacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// From the first byte of a request head (or the connection's start) to its last. Default 10 s.
+    /// From the first byte of a request head (or the connection's start) to its last, and as long again for what stands
+    /// before the first one: a PROXY header, a ClientHello. Default 10 s.
     pub header_timeout: Duration,
     /// Bytes of one head, start line included; more is 431. Default 64 KiB.
     pub request_head_bytes: usize,
@@ -459,6 +504,27 @@ impl Default for KeepAlive {
     }
 }
 
+impl Listener {
+    /// A listener with every default.
+    pub fn new(address: Address) -> Self {
+        Self { address, mode: None, proxy_protocol: None }
+    }
+}
+
+impl TcpListener {
+    /// A listener whose connections all go to the cluster of this name, or to an app.
+    pub fn new(address: Address, cluster: Option<String>) -> Self {
+        Self { address, mode: None, proxy_protocol: None, names: Vec::new(), cluster }
+    }
+}
+
+impl ProxyProtocol {
+    /// Whether connections of this peer begin with a header; `None` is one on a Unix-domain socket.
+    pub fn is_from(&self, peer: Option<std::net::IpAddr>) -> bool {
+        peer.map_or(self.from_unix, |peer| self.from.iter().any(|range| range.contains(peer)))
+    }
+}
+
 impl Cluster {
     /// A cluster with these endpoints and every default.
     pub fn new(name: impl Into<String>, endpoints: Vec<Endpoint>) -> Self {
@@ -469,6 +535,7 @@ impl Cluster {
             keepalive: KeepAlive::default(),
             retries_max: 2,
             socket: SocketOptions::default(),
+            send_proxy: None,
         }
     }
 }
@@ -532,7 +599,7 @@ impl Settings {
     pub fn reverse_proxy(listen: Address, endpoints: Vec<Address>) -> Self {
         let endpoints = endpoints.into_iter().map(|address| Endpoint { address, weight: 1 }).collect();
         Self {
-            listeners: vec![Listener { address: listen, mode: None }],
+            listeners: vec![Listener::new(listen)],
             clusters: vec![Cluster::new("upstream", endpoints)],
             sites: vec![Site::new(
                 vec!["*".into()],
@@ -565,6 +632,10 @@ impl Settings {
             }
         }
         errors.extend(self.repeated_hosts().map(|host| format!("host \"{host}\" is given twice")));
+        for listener in &self.tcp {
+            let repeated = repeated(listener.names.iter().map(|route| &route.pattern));
+            errors.extend(repeated.map(|name| format!("name \"{name}\" is given twice")));
+        }
         self.sites.iter().for_each(|site| site.check_announced(&mut errors));
         let known = |name: &str| self.clusters.iter().any(|cluster| cluster.name == name);
         let proxied =
@@ -572,7 +643,11 @@ impl Settings {
                 RouteAction::Proxy { cluster } => Some(cluster),
                 _ => None,
             });
-        for name in proxied.chain(self.tcp.iter().filter_map(|listener| listener.cluster.as_ref())) {
+        let tunneled = self
+            .tcp
+            .iter()
+            .flat_map(|listener| listener.names.iter().map(|route| &route.cluster).chain(&listener.cluster));
+        for name in proxied.chain(tunneled) {
             if !known(name) {
                 errors.push(format!("there is no cluster \"{name}\""));
             }
@@ -590,11 +665,16 @@ impl Settings {
 
     /// The hosts that another site, or the same one, has already: only the first would get requests.
     fn repeated_hosts(&self) -> impl Iterator<Item = &String> {
-        let mut seen = HashSet::new();
-        // As requests are matched: without case and last dot.
-        let spelled = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        self.sites.iter().flat_map(|site| &site.hosts).filter(move |host| !seen.insert(spelled(host)))
+        repeated(self.sites.iter().flat_map(|site| &site.hosts))
     }
+}
+
+/// Those patterns of hosts that an earlier one equals.
+fn repeated<'a>(hosts: impl Iterator<Item = &'a String>) -> impl Iterator<Item = &'a String> {
+    let mut seen = HashSet::new();
+    // As requests are matched: without case and last dot.
+    let spelled = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    hosts.filter(move |host| !seen.insert(spelled(host)))
 }
 
 impl std::fmt::Display for Address {

@@ -2,8 +2,9 @@
 
 use crate::limits::{DEFAULT_NAME_PASSES_MAX, INTERIM_RESPONSES_MAX};
 use crate::phase::{App, LinkPool, Members, Rooms};
+use crate::route::Hosts;
 use crate::service::Services;
-use crate::settings::Settings;
+use crate::settings::{Settings, TcpListener};
 use crate::site::Sites;
 use ringway_proto::h1::CodecLimits;
 use ringway_proto::h1::head::HeadLimits;
@@ -30,6 +31,8 @@ pub struct Snapshot {
     members: Vec<Rc<Members>>,
     /// Who serves the connections of each TCP listener, where a cluster does not.
     streams: Vec<Option<App>>,
+    /// Which cluster the names of each TCP listener lead to.
+    names: Vec<Hosts>,
 }
 
 impl Snapshot {
@@ -71,6 +74,7 @@ impl Snapshot {
             upgrades: Rc::new([ringway_proto::rules::upgrade::WEBSOCKET.into()]),
             members,
             streams: (0..settings.tcp.len()).map(|listener| services.stream(listener)).collect(),
+            names: settings.tcp.iter().map(|listener| names(&settings, listener)).collect(),
             settings,
         }
     }
@@ -91,9 +95,25 @@ impl Snapshot {
         self.streams.get(listener)?.as_ref()
     }
 
-    /// The index of the cluster that raw connections of a TCP listener go to. `None` where an app was to serve them.
-    pub fn tcp_cluster(&self, listener: usize) -> Option<usize> {
-        let name = self.settings.tcp[listener].cluster.as_deref();
-        name.and_then(|name| self.cluster_index(name))
+    /// Whether where connections of a TCP listener go depends on the host that their ClientHello names.
+    pub fn reads_names(&self, listener: usize) -> bool {
+        !self.settings.tcp[listener].names.is_empty() && self.stream_app(listener).is_none()
     }
+
+    /// The index of the cluster that raw connections of a TCP listener go to that ask for `host`, or for none when it is
+    /// empty. `None` where there is none for them.
+    pub fn tcp_cluster(&self, listener: usize, host: &[u8]) -> Option<usize> {
+        let named = if host.is_empty() { None } else { self.names[listener].find(host) };
+        let default = || self.settings.tcp[listener].cluster.as_deref();
+        named.or_else(|| default().and_then(|name| self.cluster_index(name)))
+    }
+}
+
+fn names(settings: &Settings, listener: &TcpListener) -> Hosts {
+    let mut names = Hosts::default();
+    for route in &listener.names {
+        let cluster = settings.clusters.iter().position(|cluster| cluster.name == route.cluster);
+        names.insert(&route.pattern, cluster.expect("settings were checked"));
+    }
+    names
 }

@@ -53,7 +53,7 @@ pub(super) fn reverse_proxy(args: &Args, endpoints: Vec<Address>) -> Result<Sett
         }
     }
     let mut settings = Settings::reverse_proxy(listens[0].clone(), endpoints);
-    settings.listeners = listens.into_iter().map(|address| Listener { address, mode: None }).collect();
+    settings.listeners = listens.into_iter().map(Listener::new).collect();
     settings.workers = args.workers;
     settings.access_log = args.access_log.clone().unwrap_or_default();
     settings.control = args.control.clone();

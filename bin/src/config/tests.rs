@@ -40,10 +40,16 @@ fn the_example_says_what_it_says() {
     let settings = Settings {
         workers: Some(2),
         listeners: vec![
-            Listener { address: tcp(8080), mode: None },
-            Listener { address: Address::Unix("/run/app.sock".into()), mode: Some(0o660) },
+            Listener::new(tcp(8080)),
+            Listener { mode: Some(0o660), ..Listener::new(Address::Unix("/run/app.sock".into())) },
         ],
-        tcp: vec![TcpListener { address: tcp(5432), mode: None, cluster: Some("db".into()) }],
+        tcp: vec![
+            TcpListener::new(tcp(5432), Some("db".into())),
+            TcpListener {
+                names: vec![NameRoute { pattern: "*.example.com".into(), cluster: "db".into() }],
+                ..TcpListener::new(tcp(8444), Some("db".into()))
+            },
+        ],
         clusters: vec![
             Cluster::new("app", vec![endpoint(9001, 1), endpoint(9002, 2)]),
             Cluster::new("db", vec![endpoint(5433, 1)]),
@@ -77,7 +83,6 @@ fn keys_that_are_not_built_yet_do_not_parse() {
             "unknown key `tls`",
         ),
         (with("listen \"127.0.0.1:1\" { protocols \"h2\"; }"), "unknown key `protocols`"),
-        (with("listen \"127.0.0.1:1\" { proxy-protocol from=\"::1\"; }"), "unknown key `proxy-protocol`"),
         (cluster("tls sni=\"a\" ca=\"b\""), "unknown key `tls`"),
         (cluster("health path=\"/\" every=\"2s\""), "unknown key `health`"),
         (cluster("balance \"p2c\""), "`p2c`"),
@@ -87,7 +92,6 @@ fn keys_that_are_not_built_yet_do_not_parse() {
         (cluster("protocol \"h2\""), "`h2`"),
         (cluster("protocol \"h2c\""), "`h2c`"),
         (cluster("protocol \"auto\""), "`auto`"),
-        (with("tcp \"127.0.0.1:1\" { sni \"*.a.b\" { proxy \"x\"; }; }"), "unknown key `sni`"),
     ] {
         let errors = errors(&text);
         let line =
@@ -96,6 +100,29 @@ fn keys_that_are_not_built_yet_do_not_parse() {
         assert!(errors.contains("not available in this version"), "{errors}");
     }
     assert!(errors(&cluster("balance \"ketama\" key=\"header:x-user\"")).contains("unknown property `key`"));
+}
+
+#[test]
+fn names_and_proxies_that_make_no_sense_are_errors() {
+    let tcp = |lines: &str| {
+        with(&format!("cluster \"a\" {{ endpoint \"127.0.0.1:1\"; }}\ntcp \"127.0.0.1:1\" {{ {lines}; }}"))
+    };
+    for (text, named) in [
+        (tcp("sni \"a.b\" { proxy \"x\"; }; proxy \"a\""), "there is no cluster \"x\""),
+        (tcp("sni \"a.b\"; proxy \"a\""), "this name leads nowhere"),
+        (tcp("sni \"A.b\" \"a.B\" { proxy \"a\"; }"), "name \"a.b\" is given twice"),
+        (tcp("sni \"127.0.0.1\" { proxy \"a\"; }"), "not for addresses"),
+        (tcp("sni \"[::1]\" { proxy \"a\"; }"), "not for addresses"),
+        (tcp("sni \"a.*\" { proxy \"a\"; }"), "can only be the first label"),
+        (tcp("proxy \"a\"; proxy-protocol"), "nobody is named"),
+        (tcp("proxy \"a\"; proxy-protocol from=\"any\""), "is not a range"),
+        (tcp("proxy \"a\"; proxy-protocol from=\"::1\" others=\"drop\""), "`drop` is not known here"),
+        (tcp("proxy \"a\"; proxy-protocol from=\"::1\"; proxy-protocol from=\"::1\""), "given twice"),
+        (with("cluster \"a\" { endpoint \"127.0.0.1:1\"; send-proxy \"v3\"; }"), "`v3` is not known here"),
+    ] {
+        let errors = errors(&text);
+        assert!(errors.contains(named), "{named}: {errors}");
+    }
 }
 
 #[test]

@@ -3,9 +3,14 @@
 //! Bytes come in with [`Connection::on_received`] and leave as parts through [`Connection::poll_part`]; parts
 //! come in with [`Connection::send`] and leave as bytes through the queue, which the shard transmits.
 
+mod opening;
+
+pub use opening::{Awaited, Flaw, Opened, Proxied};
+
 use crate::limits::UNDECODED_HIGH_BYTES;
 use crate::port::{Port, Speech};
 use crate::time::Instant;
+use opening::Opening;
 use ringway_proto::chunk::{Chunk, Pool, SendQueue};
 use ringway_proto::message::{Part, RefusedRequest, RequestHead, Status};
 use ringway_proto::{h1, raw};
@@ -46,6 +51,8 @@ pub struct Backlog {
 enum Codec {
     H1(h1::Codec),
     Raw(raw::Codec),
+    /// What stands before the connection's protocol.
+    Opening(Box<Opening>),
     /// Nothing: parts pass as they are, to and from user code.
     Port(Inner),
 }
@@ -118,6 +125,12 @@ impl Connection {
         Self::new(Codec::Raw(raw::Codec::new(pool.clone())), pool, now)
     }
 
+    /// A client's connection that begins with what is awaited; [`Connection::begin_server`] or [`Connection::begin_raw`]
+    /// follow.
+    pub fn opening(awaited: Awaited, pool: Pool, now: Instant) -> Self {
+        Self::new(Codec::Opening(Box::new(Opening::new(awaited, pool.clone()))), pool, now)
+    }
+
     /// A connection in memory.
     pub fn port(port: Port, pool: Pool, now: Instant) -> Self {
         Self::new(Codec::Port(Inner { port, has_response_begun: false }), pool, now)
@@ -143,6 +156,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.on_received(chunk),
             Codec::Raw(codec) => codec.on_received(chunk),
+            Codec::Opening(opening) => opening.on_received(chunk),
             Codec::Port(_) => debug_assert!(false, "no bytes come from memory"),
         }
     }
@@ -158,6 +172,7 @@ impl Connection {
             match &mut self.codec {
                 Codec::H1(codec) => codec.on_finished(),
                 Codec::Raw(codec) => codec.on_finished(),
+                Codec::Opening(opening) => opening.on_finished(),
                 Codec::Port(_) => {}
             }
         }
@@ -203,6 +218,50 @@ impl Connection {
         self.output = Output::Finished;
     }
 
+    /// What the beginning of the connection says.
+    pub fn poll_opening(&mut self) -> Option<Opened> {
+        match &mut self.codec {
+            Codec::Opening(opening) => opening.poll(),
+            Codec::H1(_) | Codec::Raw(_) | Codec::Port(_) => None,
+        }
+    }
+
+    /// Whether anything came of the beginning.
+    pub fn is_opening_begun(&self) -> bool {
+        matches!(&self.codec, Codec::Opening(opening) if opening.is_begun())
+    }
+
+    /// The beginning is over, and a client speaks HTTP/1 behind it.
+    pub fn begin_server(&mut self, limits: Rc<h1::CodecLimits>) {
+        let mut codec = h1::Codec::server(limits, self.queue.pool().clone());
+        opening::drain(self.take_stream(), |chunk| codec.on_received(chunk));
+        if self.input == Input::Finished {
+            codec.on_finished();
+        }
+        self.codec = Codec::H1(codec);
+    }
+
+    /// The beginning is over, and what is behind it is opaque.
+    pub fn begin_raw(&mut self) {
+        self.codec = Codec::Raw(self.take_stream());
+    }
+
+    fn take_stream(&mut self) -> raw::Codec {
+        let nothing = Codec::Raw(raw::Codec::new(self.queue.pool().clone()));
+        match std::mem::replace(&mut self.codec, nothing) {
+            Codec::Opening(opening) => opening.into_bytes(),
+            Codec::Raw(codec) => codec,
+            Codec::H1(_) | Codec::Port(_) => unreachable!("its protocol has begun"),
+        }
+    }
+
+    /// Puts bytes in front of everything that is sent on a connection that was just established.
+    pub fn send_opening(&mut self, now: Instant, bytes: &[u8]) {
+        debug_assert!(self.queue.is_empty(), "something was sent before");
+        self.sent_at = now;
+        self.queue.put(bytes);
+    }
+
     /// The next received part.
     #[inline]
     pub fn poll_part(&mut self) -> Option<Part> {
@@ -213,6 +272,7 @@ impl Connection {
                 part
             }
             Codec::Raw(codec) => codec.poll_part(),
+            Codec::Opening(_) => None,
             Codec::Port(inner) => inner.poll_part(),
         }
     }
@@ -222,7 +282,7 @@ impl Connection {
     pub fn poll_end(&mut self) -> bool {
         match &mut self.codec {
             Codec::H1(codec) => codec.poll_end(),
-            Codec::Raw(_) | Codec::Port(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -230,7 +290,7 @@ impl Connection {
     pub fn take_refused(&mut self) -> Option<Box<RefusedRequest>> {
         match &mut self.codec {
             Codec::H1(codec) => codec.take_refused(),
-            Codec::Raw(_) | Codec::Port(_) => None,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => None,
         }
     }
 
@@ -254,6 +314,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.send(part, &mut self.queue),
             Codec::Raw(codec) => codec.send(part, &mut self.queue),
+            Codec::Opening(_) => debug_assert!(false, "nothing is said before the beginning is over"),
             Codec::Port(inner) => inner.send(part),
         }
     }
@@ -263,7 +324,7 @@ impl Connection {
         self.sent_at = now;
         match &mut self.codec {
             Codec::H1(codec) => codec.send_request(head, &mut self.queue),
-            Codec::Raw(_) => debug_assert!(false, "a tunnel has no heads"),
+            Codec::Raw(_) | Codec::Opening(_) => debug_assert!(false, "a tunnel has no heads"),
             Codec::Port(inner) => inner.port.send(Part::Request(head.clone())),
         }
     }
@@ -288,6 +349,7 @@ impl Connection {
         match &mut self.codec {
             Codec::H1(codec) => codec.retain(),
             Codec::Raw(codec) => codec.retain(),
+            Codec::Opening(opening) => opening.retain(),
             Codec::Port(_) => {}
         }
     }
@@ -349,6 +411,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.buffered_bytes(),
             Codec::Raw(codec) => codec.buffered_bytes(),
+            Codec::Opening(opening) => opening.buffered_bytes(),
             Codec::Port(inner) => inner.port.waiting_bytes(),
         }
     }
@@ -359,6 +422,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => codec.is_tunnel(),
             Codec::Raw(_) => true,
+            Codec::Opening(_) => false,
             Codec::Port(inner) => inner.port.speech() == Speech::Raw,
         }
     }
@@ -368,7 +432,7 @@ impl Connection {
     pub fn is_idle(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_idle(),
-            Codec::Raw(_) | Codec::Port(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -380,7 +444,7 @@ impl Connection {
             Codec::Raw(codec) => {
                 self.input == Input::Open && self.output == Output::Open && codec.buffered_bytes() == 0
             }
-            Codec::Port(_) => false,
+            Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -390,7 +454,7 @@ impl Connection {
         match &self.codec {
             Codec::H1(codec) => self.input == Input::Open && codec.is_idle(),
             Codec::Port(_) => true,
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) => false,
         }
     }
 
@@ -399,7 +463,7 @@ impl Connection {
     pub fn must_close(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.must_close(),
-            Codec::Raw(_) | Codec::Port(_) => true,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => true,
         }
     }
 
@@ -407,7 +471,7 @@ impl Connection {
     pub fn is_cut_visible(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_cut_visible(),
-            Codec::Raw(_) | Codec::Port(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -416,7 +480,7 @@ impl Connection {
     pub fn is_reuse_declined(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_reuse_declined(),
-            Codec::Raw(_) | Codec::Port(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -425,7 +489,7 @@ impl Connection {
     pub fn is_head_begun(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_head_begun(),
-            Codec::Raw(_) | Codec::Port(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) | Codec::Port(_) => false,
         }
     }
 
@@ -441,7 +505,7 @@ impl Connection {
     pub fn has_response_begun(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.has_response_begun(),
-            Codec::Raw(_) => false,
+            Codec::Raw(_) | Codec::Opening(_) => false,
             Codec::Port(inner) => inner.has_response_begun,
         }
     }
@@ -451,7 +515,7 @@ impl Connection {
     pub fn is_receive_done(&self) -> bool {
         match &self.codec {
             Codec::H1(codec) => codec.is_receive_done(),
-            Codec::Raw(_) => self.input != Input::Open,
+            Codec::Raw(_) | Codec::Opening(_) => self.input != Input::Open,
             Codec::Port(inner) => inner.port.is_ended(),
         }
     }

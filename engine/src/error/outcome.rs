@@ -57,15 +57,20 @@ outcomes! {
     DownstreamClosed, Downstream, 499, "downstream_closed";
     /// The client did not take the response in time.
     DownstreamWriteTimeout, Downstream, 499, "downstream_write_timeout";
-    /// The request head was not complete in time.
+    /// The request head, or what has to stand before it, was not complete in time.
     HeaderTimeout, Downstream, 408, "header_timeout";
     /// The request body stopped coming.
     BodyTimeout, Downstream, 408, "body_timeout";
     /// The request breaks a rule of HTTP; the log names which.
     Malformed, Downstream, 400, "malformed";
+    /// A proxy in front of us did not begin its connection with a PROXY header, or somebody else connected where only
+    /// proxies may.
+    ProxyHeader, Downstream, 400, "proxy_header";
+    /// The TLS ClientHello by which a connection is to be relayed is malformed.
+    ClientHello, Downstream, 400, "client_hello";
     /// The path could be read in two ways.
     PathRefused, Downstream, 400, "path_refused";
-    /// No site or route matches.
+    /// No site or route matches, or no name of a TLS connection.
     NoRoute, Downstream, 404, "no_route";
     /// The method is not served: CONNECT without a route that allows it.
     MethodRefused, Downstream, 405, "method_refused";

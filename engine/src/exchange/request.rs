@@ -112,11 +112,20 @@ impl Exchange {
         self.state = State::Flushing(self.ending());
     }
 
-    /// It is a raw connection that is relayed to an endpoint of `cluster`.
-    pub fn on_raw(&mut self, cluster: usize, env: &mut Env<'_>) {
+    /// It is a raw connection that asks for `host`, if for any, and is relayed to an endpoint of `cluster`; without one it
+    /// leads nowhere.
+    pub fn on_raw(&mut self, cluster: Option<usize>, host: Chunk, env: &mut Env<'_>) {
+        self.session_mut().facts.host = host;
+        let Some(cluster) = cluster else { return self.on_unserved(Outcome::NoRoute, env) };
         self.goal = Goal::Cluster(cluster);
         self.retries_max = self.snapshot.settings.clusters[cluster].retries_max;
         self.attempt(Source::Dial, env);
+    }
+
+    /// It is a connection that ends before anything could be asked.
+    pub fn on_unserved(&mut self, outcome: Outcome, env: &mut Env<'_>) {
+        self.state = State::Deciding;
+        self.cut(outcome, env);
     }
 
     /// It is a raw connection that an app serves.
@@ -200,7 +209,7 @@ impl Exchange {
         to_origin_form(head)?;
         let downstream = &session.facts.downstream;
         let hop = forwarded::Hop {
-            client_ip: (downstream.port != 0).then_some(&*downstream.address),
+            client_ip: (&*downstream.address != "unix").then_some(&*downstream.address),
             scheme: downstream.scheme,
             host: &session.facts.host,
             is_trusted: downstream.is_trusted,

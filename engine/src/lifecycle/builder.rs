@@ -8,7 +8,9 @@ use super::listen::Bound;
 use super::server::{Extras, Launch, Server, StartError, Stopped};
 use super::shards::Program;
 use crate::service::{Service, Services, ShardTask, StreamService};
-use crate::settings::{AccessLog, Address, Cluster, Endpoint, Limits, Listener, Settings, TcpListener};
+use crate::settings::{
+    AccessLog, Address, Cluster, Endpoint, Limits, Listener, ProxyProtocol, Settings, TcpListener,
+};
 use crate::shard::{self, Start};
 use std::fmt;
 use std::io::Write;
@@ -75,6 +77,7 @@ pub struct ServerBuilder {
 pub struct Listen {
     address: Result<Address, AddressError>,
     mode: Option<u32>,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A cluster whose endpoints are still words.
@@ -349,7 +352,7 @@ fn assemble(
     let mut services: Vec<Option<Service>> = settings.listeners.iter().map(|_| None).collect();
     let mut streams: Vec<Option<StreamService>> = settings.tcp.iter().map(|_| None).collect();
     let mut places: Vec<Address> = Vec::new();
-    for Placed { listen: Listen { address, mode }, serves } in listeners {
+    for Placed { listen: Listen { address, mode, proxy_protocol }, serves } in listeners {
         let address = match address {
             Ok(address) => address,
             Err(error) => {
@@ -368,15 +371,19 @@ fn assemble(
         places.push(address.clone());
         match serves {
             Serves::Http(service) => {
-                settings.listeners.push(Listener { address, mode });
+                settings.listeners.push(Listener { mode, proxy_protocol, ..Listener::new(address) });
                 services.push(Some(service));
             }
             Serves::Relay { cluster } => {
-                settings.tcp.push(TcpListener { address, mode, cluster: Some(cluster) });
+                settings.tcp.push(TcpListener {
+                    mode,
+                    proxy_protocol,
+                    ..TcpListener::new(address, Some(cluster))
+                });
                 streams.push(None);
             }
             Serves::Stream(service) => {
-                settings.tcp.push(TcpListener { address, mode, cluster: None });
+                settings.tcp.push(TcpListener { mode, proxy_protocol, ..TcpListener::new(address, None) });
                 streams.push(Some(service));
             }
         }
@@ -390,6 +397,13 @@ impl Listen {
         Address::Unix(path.into()).into()
     }
 
+    /// Lets these proxies say with a PROXY header for whom they connect: `Session::client` is who they say.
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxies: ProxyProtocol) -> Self {
+        self.proxy_protocol = Some(proxies);
+        self
+    }
+
     /// The mode of the socket's file, exactly; by default what the umask leaves.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> Self {
@@ -400,7 +414,7 @@ impl Listen {
 
 impl From<Address> for Listen {
     fn from(address: Address) -> Self {
-        Self { address: Ok(address), mode: None }
+        Self { address: Ok(address), mode: None, proxy_protocol: None }
     }
 }
 
@@ -412,7 +426,7 @@ impl From<SocketAddr> for Listen {
 
 impl From<&str> for Listen {
     fn from(text: &str) -> Self {
-        Self { address: parse_listen(text), mode: None }
+        Self { address: parse_listen(text), mode: None, proxy_protocol: None }
     }
 }
 

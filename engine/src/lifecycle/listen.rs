@@ -257,7 +257,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     fn settings(addresses: &[Address]) -> Settings {
-        let listener = |address: &Address| Listener { address: address.clone(), mode: None };
+        let listener = |address: &Address| Listener::new(address.clone());
         Settings { listeners: addresses.iter().map(listener).collect(), ..Settings::default() }
     }
 

@@ -273,7 +273,7 @@ fn contradictory_settings_do_not_start() {
 
 /// A listener whose app was forgotten.
 fn nowhere() -> TcpListener {
-    TcpListener { address: Address::Tcp(([127, 0, 0, 1], 7).into()), mode: None, cluster: None }
+    TcpListener::new(Address::Tcp(([127, 0, 0, 1], 7).into()), None)
 }
 
 #[test]

@@ -4,21 +4,32 @@ use crate::observe::{RequestId, RequestIds};
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Name, RequestHead};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// What is known of the client's connection; the same for all its exchanges.
 #[derive(Debug)]
 pub struct Downstream {
-    /// The client's IP address as text, `unix` for a Unix-domain socket.
+    /// The client's IP address as text, `unix` for a Unix-domain socket. Where a proxy in front of us says for whom it
+    /// connects (PROXY protocol), this is what it says.
     pub address: Box<str>,
     /// The client's port; 0 for a Unix-domain socket.
     pub port: u16,
+    /// Where the client connected to, as the proxy in front of us says; `None` where there is none.
+    pub destination: Option<SocketAddr>,
     /// Whether its forwarding fields are believed.
     pub is_trusted: bool,
     /// `http`, `https`, or `tcp` where bytes are relayed as they are.
     pub scheme: &'static str,
     /// Index of the listener.
     pub listener: usize,
+}
+
+impl Downstream {
+    /// The client's IP address, if it has one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.parse().ok()
+    }
 }
 
 /// What was noted of one exchange.

@@ -29,7 +29,7 @@ impl<I: Io> Shard<I> {
         exchange.on_selected(Some(endpoint), &self.upstreams.endpoint(endpoint).text);
         let is_raw = exchange.is_raw();
         let idle = match source {
-            Source::Any => self.check_out(endpoint),
+            Source::Any => self.check_out(key, endpoint),
             Source::Dial => None,
         };
         match idle {
@@ -41,8 +41,17 @@ impl<I: Io> Shard<I> {
         }
     }
 
-    fn check_out(&mut self, endpoint: EndpointId) -> Option<ConnKey> {
-        let conn = self.upstreams.endpoint_mut(endpoint).idle.check_out()?;
+    fn check_out(&mut self, key: ExchangeKey, endpoint: EndpointId) -> Option<ConnKey> {
+        let conn = if self.upstreams.cluster(endpoint.cluster).send_proxy.is_some() {
+            let owner = self.owner(key, endpoint)?;
+            let is_its = |conn| {
+                let other = self.conns.get(conn).and_then(|slot| slot.owner.as_ref());
+                other.is_some_and(|other| Rc::ptr_eq(other, &owner))
+            };
+            self.upstreams.endpoint_mut(endpoint).idle.check_out_if(is_its)?
+        } else {
+            self.upstreams.endpoint_mut(endpoint).idle.check_out()?
+        };
         debug_assert!(self.conns.get(conn).is_some(), "what dies is taken out of its pool");
         self.counters.upstream_idle.set(self.upstreams.idle_len() as u64);
         Some(conn)
@@ -55,7 +64,9 @@ impl<I: Io> Shard<I> {
             Connection::client(Rc::clone(&self.snapshot.client_limits), self.pool.clone(), self.now)
         };
         let state = Upstream::Dialing { exchange: key, since: self.now };
-        let conn = self.conns.insert(Slot::new(conn, Role::Upstream { endpoint, state }));
+        let mut slot = Slot::new(conn, Role::Upstream { endpoint, state });
+        slot.owner = self.owner(key, endpoint);
+        let conn = self.conns.insert(slot);
         if let Some(running) = self.exchanges.get_mut(key) {
             running.upstream = Some(conn);
         }
@@ -78,6 +89,7 @@ impl<I: Io> Shard<I> {
                 };
                 let endpoint = *endpoint;
                 self.counters.upstream_connects.add(1);
+                self.announce(conn, key, endpoint);
                 self.connect(key, conn, endpoint, Provenance::Fresh);
             }
             Err(error) => self.on_dial_failed(conn, key, &error),
@@ -116,15 +128,18 @@ impl<I: Io> Shard<I> {
 
     /// The exchange is done with its upstream connection: back to the pool, or closed.
     pub(super) fn release_upstream(&mut self, key: ExchangeKey) {
-        let Some(conn) = self.exchanges.get_mut(key).and_then(|running| running.upstream.take()) else {
-            return;
-        };
+        let Some(running) = self.exchanges.get_mut(key) else { return };
+        let Some(conn) = running.upstream.take() else { return };
+        let downstream = running.downstream;
+        let has_client = self.conns.get(downstream).is_some();
         let Some(slot) = self.conns.get_mut(conn) else { return };
         let Role::Upstream { endpoint, state } = &mut slot.role else {
             return self.close(conn, Close::Gentle);
         };
         let endpoint = *endpoint;
-        if slot.conn.is_reusable() && slot.conn.queue().is_empty() && self.life == Life::Serving {
+        let is_wanted = slot.owner.is_none() || has_client;
+        let is_reusable = slot.conn.is_reusable() && slot.conn.queue().is_empty();
+        if is_wanted && is_reusable && self.life == Life::Serving {
             *state = Upstream::Idle { since: self.now };
             if let Some(surplus) = self.upstreams.endpoint_mut(endpoint).idle.check_in(conn) {
                 self.close(surplus, Close::Gentle);

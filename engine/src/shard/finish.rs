@@ -147,7 +147,7 @@ impl<I: Io> Shard<I> {
             peer: &facts.downstream.address,
             method: asked.method,
             target: asked.target,
-            host: asked.fields.map(|_| &*facts.host),
+            host: (asked.fields.is_some() || !facts.host.is_empty()).then_some(&*facts.host),
             protocol: asked.protocol,
             status,
             received_bytes: facts.traffic.received,

@@ -176,6 +176,7 @@ pub(super) fn within() -> Rc<Downstream> {
     Rc::new(Downstream {
         address: "within".into(),
         port: 0,
+        destination: None,
         is_trusted: true,
         scheme: "http",
         listener: usize::MAX,

@@ -7,11 +7,13 @@
 //! [`turn`].
 //!
 //! Read [`slots`] (what is kept), [`turn`] (what happens in a turn), [`relay`] (parts between a connection and
-//! its exchange), [`dial`] (upstream connections), [`settle`] (how a turn ends), [`timers`], [`finish`].
+//! its exchange), [`opening`] (what stands before them), [`dial`] (upstream connections), [`settle`] (how a turn ends), [`timers`], [`finish`].
 
+mod announce;
 mod dial;
 mod finish;
 mod local;
+mod opening;
 mod outlets;
 mod relay;
 mod settle;

@@ -6,6 +6,7 @@ use crate::exchange::{Action, Callback, Env, Exchange, Fault, Id, Outcome, Refus
 use crate::io::{Close, Io};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::QUEUE_HIGH_BYTES;
+use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Part, RefusedRequest, Reset};
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ impl<I: Io> Shard<I> {
             }
             Role::Downstream(Client { state: Serving::Waiting { .. }, .. }) => self.relay_waiting(key),
             Role::Downstream(Client { state: Serving::Lingering { .. }, .. }) => self.relay_lingering(key),
+            Role::Downstream(Client { state: Serving::Opening { .. }, .. }) => self.relay_opening(key),
             // An idle connection has nothing to say: a FIN, an error and a byte all mean that it is used no more
             // (RFC 9112 section 9.2: a byte there must never become somebody's response).
             Role::Upstream { state: Upstream::Idle { .. }, .. } => {
@@ -185,23 +187,31 @@ impl<I: Io> Shard<I> {
         self.begin_exchange(key, id, |exchange, env| exchange.on_refused(refusal, refused, env));
     }
 
-    /// Begins the exchange of a raw connection.
-    pub(super) fn begin_tunnel(&mut self, key: ConnKey, listener: usize) {
+    /// Begins the exchange of a raw connection, whose ClientHello names `host`.
+    pub(super) fn begin_tunnel(&mut self, key: ConnKey, listener: usize, host: Option<&str>) {
         let id = Id::Made(self.ids.make());
         if let Some(app) = self.snapshot.stream_app(listener) {
             let app = app.clone();
             return self.begin_exchange(key, id, |exchange, env| exchange.on_raw_app(app, env));
         }
-        let Some(cluster) = self.snapshot.tcp_cluster(listener) else {
-            // A listener without a cluster whose app was forgotten.
+        let listens = &self.snapshot.settings.tcp[listener];
+        if listens.cluster.is_none() && listens.names.is_empty() {
+            // Its app was forgotten.
             return self.close(key, Close::Gentle);
-        };
-        self.begin_exchange(key, id, |exchange, env| exchange.on_raw(cluster, env));
+        }
+        let host = host.map_or(Chunk::EMPTY, |host| self.pool.copy(host.as_bytes()));
+        let cluster = self.snapshot.tcp_cluster(listener, &host);
+        self.begin_exchange(key, id, |exchange, env| exchange.on_raw(cluster, host, env));
     }
 
     /// Begins an exchange of a client's connection. It has its place before it runs: should its code panic, there is
     /// something that can be answered and logged.
-    fn begin_exchange(&mut self, key: ConnKey, id: Id, begin: impl FnOnce(&mut Exchange, &mut Env<'_>)) {
+    pub(super) fn begin_exchange(
+        &mut self,
+        key: ConnKey,
+        id: Id,
+        begin: impl FnOnce(&mut Exchange, &mut Env<'_>),
+    ) {
         let requests_max = self.snapshot.settings.limits.keepalive_requests;
         let Some(slot) = self.conns.get_mut(key) else { return };
         let Some(client) = slot.client_mut() else { return };

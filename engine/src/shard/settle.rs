@@ -235,9 +235,10 @@ impl<I: Io> Shard<I> {
             self.wheel.cancel(timer);
         }
         match slot.role {
-            Role::Downstream(_) => {
+            Role::Downstream(client) => {
                 self.clients -= 1;
                 self.counters.downstream_active.set(self.clients as u64);
+                self.discard_idle_of(&client.facts);
             }
             Role::Upstream { endpoint, .. } => {
                 self.counters.upstream_active.sub(1);

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(super) struct Slot {
     pub(super) conn: Connection,
     pub(super) role: Role,
+    /// For whose requests alone an upstream connection is: it began with a PROXY header that names this client.
+    pub(super) owner: Option<Rc<Downstream>>,
     /// What the pump was last told to watch.
     pub(super) interest: Interest,
     /// The armed timer and when it fires. A deadline that moves later leaves it alone: it fires, looks, and is
@@ -69,6 +71,8 @@ pub(super) struct Client {
 /// Where a client's connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Serving {
+    /// Before everything that is served, since then: see `opening`.
+    Opening { since: Instant },
     /// Between requests since then, or in the middle of a head.
     Waiting { since: Instant },
     /// In an exchange.
@@ -122,7 +126,16 @@ impl Running {
 impl Slot {
     pub(super) fn new(conn: Connection, role: Role) -> Self {
         let interest = Interest::default();
-        Self { conn, role, interest, timer: None, is_touched: false, is_full: false, is_dry: true }
+        Self {
+            conn,
+            role,
+            owner: None,
+            interest,
+            timer: None,
+            is_touched: false,
+            is_full: false,
+            is_dry: true,
+        }
     }
 
     /// Puts the connection in the list of those to settle, once.
@@ -152,6 +165,13 @@ impl Slot {
     #[inline]
     pub(super) fn is_established(&self) -> bool {
         !matches!(self.role, Role::Upstream { state: Upstream::Dialing { .. }, .. })
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        match &self.role {
+            Role::Downstream(client) => Some(client),
+            Role::Upstream { .. } | Role::Local { .. } | Role::Closed => None,
+        }
     }
 
     #[inline]

@@ -23,6 +23,8 @@ enum Due {
     Close,
     /// A request head was begun and not completed: 408.
     Header,
+    /// What stands before everything did not come.
+    Opening,
     /// The dial took too long.
     Dial(ExchangeKey),
     /// An idle upstream connection expired.
@@ -86,6 +88,7 @@ impl<I: Io> Shard<I> {
         match due {
             Due::Close => self.close(key, Close::Gentle),
             Due::Header => self.refuse(key, Refusal::Outcome(Outcome::HeaderTimeout), None),
+            Due::Opening => self.fail_opening(key, Outcome::HeaderTimeout),
             Due::Expire => self.discard_idle(key),
             // It is settled behind every timer.
             Due::Watch => {}
@@ -142,6 +145,10 @@ impl<I: Io> Shard<I> {
                 let begun = slot.conn.head_since().unwrap_or(since).max(since);
                 Some((begun + limits.header_timeout, Due::Header))
             }
+            Serving::Opening { since } if self.life == Life::Draining && !slot.conn.is_opening_begun() => {
+                Some((since + DRAIN_PATIENCE, Due::Close))
+            }
+            Serving::Opening { since } => Some((since + limits.header_timeout, Due::Opening)),
             Serving::Waiting { since } => {
                 let patience = match client.requests {
                     _ if self.life == Life::Draining => DRAIN_PATIENCE,

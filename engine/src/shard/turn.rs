@@ -1,9 +1,9 @@
 //! What happens in a turn: feed one, drain all, settle.
 
+use super::opening::{Beginning, TCP};
 use super::slots::{Client, Role, Serving, Slot, Stage, Timed, Upstream};
 use super::{Life, ListenerKind, Shard};
-use crate::conn::Connection;
-use crate::exchange::{Downstream, Exchange, Outcome};
+use crate::exchange::{Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::{PANICS_PER_TURN, RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
@@ -34,19 +34,20 @@ impl<I: Io> Shard<I> {
         self.clients += 1;
         self.counters.downstream_accepted.add(1);
         self.counters.downstream_active.set(self.clients as u64);
-        let facts = Rc::new(self.downstream(kind, peer));
-        let conn = match kind {
-            ListenerKind::Http { .. } => {
-                Connection::server(Rc::clone(&self.snapshot.server_limits), self.pool.clone(), now)
-            }
-            ListenerKind::Tcp { .. } => Connection::raw(self.pool.clone(), now),
+        let (scheme, listener) = match kind {
+            ListenerKind::Http { index } => ("http", index),
+            ListenerKind::Tcp { index } => (TCP, index),
         };
-        let state = Serving::Waiting { since: now };
+        let facts = Rc::new(self.downstream(scheme, listener, &peer, None));
+        let beginning = self.beginning(kind, &peer);
+        let (conn, state) = self.begin_connection(kind, &beginning);
         let client = Client { facts, requests: 0, context: None, keepalive_idle: None, state };
         let key = self.conns.insert(Slot::new(conn, Role::Downstream(client)));
         self.io.adopt(key, accepted);
-        if let ListenerKind::Tcp { index } = kind {
-            self.begin_tunnel(key, index);
+        match (beginning, kind) {
+            (Beginning::Refused, _) => self.fail_opening(key, Outcome::ProxyHeader),
+            (Beginning::Plain, ListenerKind::Tcp { index }) => self.begin_tunnel(key, index, None),
+            (Beginning::Plain | Beginning::Awaits(_), _) => {}
         }
         self.touch(key);
         self.end_turn();
@@ -166,6 +167,7 @@ impl<I: Io> Shard<I> {
                 Role::Downstream(Client { state: Serving::Waiting { since }, .. }) if !is_head_begun => {
                     *since = now;
                 }
+                Role::Downstream(Client { state: Serving::Opening { since }, .. }) => *since = now,
                 Role::Upstream { state: Upstream::Idle { .. }, .. } => self.discard_idle(key),
                 _ => {}
             }
@@ -314,28 +316,5 @@ impl<I: Io> Shard<I> {
             Err(_) => slot.conn.on_failed(),
         }
         Received::Dry
-    }
-
-    fn downstream(&self, kind: ListenerKind, peer: PeerAddress) -> Downstream {
-        let (scheme, listener) = match kind {
-            ListenerKind::Http { index } => ("http", index),
-            ListenerKind::Tcp { index } => ("tcp", index),
-        };
-        let trusted = &self.snapshot.settings.forwarding.trusted;
-        match peer {
-            PeerAddress::Ip(address) => {
-                let ip = address.ip().to_canonical();
-                Downstream {
-                    address: ip.to_string().into(),
-                    port: address.port(),
-                    is_trusted: trusted.iter().any(|range| range.contains(ip)),
-                    scheme,
-                    listener,
-                }
-            }
-            PeerAddress::Unix => {
-                Downstream { address: "unix".into(), port: 0, is_trusted: false, scheme, listener }
-            }
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::balance::{ALGORITHMS, Balance};
 use super::pool::IdlePool;
-use crate::settings::{self, Address, KeepAlive, SocketOptions, UpstreamTimeouts};
+use crate::keys::ConnKey;
+use crate::settings::{self, Address, KeepAlive, ProxyVersion, SocketOptions, UpstreamTimeouts};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -61,6 +62,8 @@ pub struct Cluster {
     pub keepalive: KeepAlive,
     /// How its sockets are made.
     pub socket: SocketOptions,
+    /// Begins its connections with a PROXY header.
+    pub send_proxy: Option<ProxyVersion>,
     /// Connections of all its endpoints, idle ones included.
     connections: usize,
     /// Whether it stands in the list of those without one.
@@ -178,6 +181,12 @@ impl Upstreams {
         endpoint.map(|endpoint| EndpointId { cluster, endpoint })
     }
 
+    /// The idle connections that belong to one client each.
+    pub fn idle_of_clients(&self) -> impl Iterator<Item = ConnKey> {
+        let announced = self.clusters.iter().filter(|cluster| cluster.send_proxy.is_some());
+        announced.flat_map(|cluster| &cluster.endpoints).flat_map(|endpoint| endpoint.idle.iter())
+    }
+
     /// How many connections are idle in all pools.
     pub fn idle_len(&self) -> usize {
         self.clusters.iter().flat_map(|cluster| &cluster.endpoints).map(|endpoint| endpoint.idle.len()).sum()
@@ -203,6 +212,7 @@ impl Cluster {
             timeouts: settings.timeouts,
             keepalive: settings.keepalive,
             socket: settings.socket.clone(),
+            send_proxy: settings.send_proxy,
             connections: 0,
             is_vacant: false,
             balance: make(endpoints.len()),

@@ -33,6 +33,17 @@ impl IdlePool {
         self.idle.pop()
     }
 
+    /// As [`IdlePool::check_out`], of those that fit.
+    pub fn check_out_if(&mut self, fits: impl Fn(ConnKey) -> bool) -> Option<ConnKey> {
+        let at = self.idle.iter().rposition(|&idle| fits(idle));
+        at.map(|at| self.idle.remove(at))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = ConnKey> {
+        self.idle.iter().copied()
+    }
+
     /// Forgets a connection that died or expired while it was idle. Says whether it was here.
     pub fn remove(&mut self, conn: ConnKey) -> bool {
         let at = self.idle.iter().rposition(|&idle| idle == conn);
@@ -63,6 +74,7 @@ mod tests {
         assert_eq!(pool.check_in(keys[0]), None);
         assert_eq!(pool.check_in(keys[1]), None);
         assert_eq!(pool.check_in(keys[2]), Some(keys[0]));
+        assert_eq!(pool.check_out_if(|key| key == keys[0]), None);
         assert_eq!(pool.check_out(), Some(keys[2]));
         assert!(pool.remove(keys[1]));
         assert!(!pool.remove(keys[1]));

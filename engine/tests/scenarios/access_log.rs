@@ -409,7 +409,7 @@ fn a_request_without_host_has_none_in_its_record() {
 fn raw_client(w: &World) -> ringway_testing::Client {
     let address = Address::Tcp(([192, 0, 2, 1], 5432).into());
     w.settings(|settings| {
-        settings.tcp.push(TcpListener { address: address.clone(), mode: None, cluster: Some("app".into()) });
+        settings.tcp.push(TcpListener::new(address.clone(), Some("app".into())));
     });
     w.origin().is_raw();
     let c = w.client_of(&address);

@@ -194,7 +194,7 @@ impl StreamApp for ByHand {
 fn a_stream_app_relays_bytes_by_hand() {
     scenario(|w| {
         let address: Address = Address::Tcp(([192, 0, 2, 1], 5432).into());
-        w.settings(|s| s.tcp.push(TcpListener { address: address.clone(), mode: None, cluster: None }));
+        w.settings(|s| s.tcp.push(TcpListener::new(address.clone(), None)));
         let origin: SocketAddr = w.origin().address().parse().unwrap();
         let (told, tells) = channel();
         w.streams(vec![Some(StreamService::app(move || ByHand { origin, told: told.clone() }))]);

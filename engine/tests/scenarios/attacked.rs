@@ -86,7 +86,7 @@ fn a_client_between_requests_has_a_moment_for_the_next_when_the_proxy_drains() {
 fn raw_listener(w: &World) -> Address {
     let address = Address::Tcp(([192, 0, 2, 1], 81).into());
     w.settings(|settings| {
-        let listener = TcpListener { address: address.clone(), mode: None, cluster: Some("app".into()) };
+        let listener = TcpListener::new(address.clone(), Some("app".into()));
         settings.tcp = vec![listener];
     });
     address

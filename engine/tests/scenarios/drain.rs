@@ -216,7 +216,7 @@ fn a_websocket_that_ends_by_itself_ends_the_drain() {
 fn a_raw_connection_goes_on_until_the_deadline() {
     simulated(|w| {
         let address = Address::Tcp(([192, 0, 2, 1], 5432).into());
-        let listener = TcpListener { address: address.clone(), mode: None, cluster: Some("app".into()) };
+        let listener = TcpListener::new(address.clone(), Some("app".into()));
         w.settings(|settings| settings.tcp = vec![listener]);
         w.origin().is_raw();
         let c = w.client_of(&address);

@@ -106,7 +106,7 @@ fn stream(w: &World, after: After) -> (Notes, Client) {
     let (notebook, noted) = channel();
     let notebook = Notebook(notebook);
     w.settings(|s| {
-        s.tcp.push(TcpListener { address: address(), mode: None, cluster: None });
+        s.tcp.push(TcpListener::new(address(), None));
         s.limits.tunnel_idle = Duration::from_secs(100);
     });
     w.streams(vec![Some(StreamService::app(move || Logs { notebook: notebook.clone(), after }))]);
@@ -413,7 +413,7 @@ fn an_app_that_panics_at_its_end_harms_nobody_else() {
     simulated(|w| {
         w.bear_panics();
         w.service(Service::app(|| Panics));
-        w.settings(|s| s.tcp.push(TcpListener { address: address(), mode: None, cluster: None }));
+        w.settings(|s| s.tcp.push(TcpListener::new(address(), None)));
         w.streams(vec![Some(StreamService::app(|| Panics))]);
         let other = w.client();
         other.get("/").expect_ok("ok");

@@ -23,6 +23,7 @@ mod interim;
 mod keepalive;
 mod limits;
 mod methods;
+mod openings;
 mod panics;
 mod pipelining;
 mod retries;

@@ -110,7 +110,7 @@ fn a_request_behind_a_response_that_stopped_is_not_processed() {
 /// Raw TCP to the origin.
 fn raw_listener(w: &World) -> Address {
     let address = Address::Tcp(([192, 0, 2, 1], 5432).into());
-    let listener = TcpListener { address: address.clone(), mode: None, cluster: Some("app".into()) };
+    let listener = TcpListener::new(address.clone(), Some("app".into()));
     w.settings(|settings| settings.tcp = vec![listener]);
     address
 }

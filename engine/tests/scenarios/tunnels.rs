@@ -253,7 +253,7 @@ fn tunnel(w: &World) -> Client {
 }
 
 fn listen(w: &World) {
-    let listener = TcpListener { address: tcp_address(), mode: None, cluster: Some("app".into()) };
+    let listener = TcpListener::new(tcp_address(), Some("app".into()));
     w.settings(|settings| settings.tcp = vec![listener]);
 }
 

@@ -350,7 +350,7 @@ fn stream_address() -> Address {
 #[test]
 fn a_stream_that_is_given_back_is_used_again() {
     simulated(|w| {
-        w.settings(|s| s.tcp.push(TcpListener { address: stream_address(), mode: None, cluster: None }));
+        w.settings(|s| s.tcp.push(TcpListener::new(stream_address(), None)));
         let origin: SocketAddr = w.origin().address().parse().unwrap();
         w.streams(vec![Some(StreamService::app(move || Lines { origin }))]);
         w.origin().is_raw();
@@ -379,7 +379,7 @@ impl StreamApp for Goodbye {
 #[test]
 fn a_stream_app_that_returns_ends_the_connection_behind_what_it_wrote() {
     scenario(|w| {
-        w.settings(|s| s.tcp.push(TcpListener { address: stream_address(), mode: None, cluster: None }));
+        w.settings(|s| s.tcp.push(TcpListener::new(stream_address(), None)));
         w.streams(vec![Some(StreamService::app(|| Goodbye))]);
         w.client_of(&stream_address()).tunnels().expect_raw("goodbye tcp").expect_closed();
         w.expect_outcomes(&["tunnel_closed"]);
@@ -389,7 +389,7 @@ fn a_stream_app_that_returns_ends_the_connection_behind_what_it_wrote() {
 #[test]
 fn a_listener_whose_app_was_forgotten_closes() {
     scenario(|w| {
-        w.settings(|s| s.tcp.push(TcpListener { address: stream_address(), mode: None, cluster: None }));
+        w.settings(|s| s.tcp.push(TcpListener::new(stream_address(), None)));
         w.client_of(&stream_address()).tunnels().expect_closed();
         assert_eq!(w.connections(), 0);
     });

@@ -155,7 +155,7 @@ impl Plan {
         let mut settings = Settings::reverse_proxy(proxy_address(), vec![]);
         let raw = Endpoint { address: raw_origin_address(), weight: 1 };
         settings.clusters = vec![cluster, Cluster::new("raw", vec![raw])];
-        settings.tcp = vec![TcpListener { address: raw_address(), mode: None, cluster: Some("raw".into()) }];
+        settings.tcp = vec![TcpListener::new(raw_address(), Some("raw".into()))];
         settings.sites[0].routes[0].action = RouteAction::Proxy { cluster: "app".into() };
         settings.limits.replay_bytes = *rng.pick(&[0, 100, 64 * 1024]);
         settings.limits.keepalive_requests = *rng.pick(&[1, 3, 1_000_000]);

@@ -36,7 +36,7 @@ const ROWS: &[Row] = &[
     row("engine::published", &[]),
     row("engine::meter", &["engine::time"]),
     // A configured field has to be one that can be sent.
-    row("engine::settings", &["engine::coding", "engine::meter", "proto::message"]),
+    row("engine::settings", &["engine::coding", "engine::meter", "proto::message", "proto::proxy_protocol"]),
     row("engine::observe", &["engine::settings", "engine::time"]),
     row("engine::rt", &["engine::keys", "engine::limits", "engine::observe", "engine::time"]),
     row("engine::tls", &["engine::time", "proto::chunk"]),
@@ -123,6 +123,8 @@ const ROWS: &[Row] = &[
             "engine::phase",
             "engine::service",
             "engine::site",
+            // Which host leads where, for TLS connections that are passed through.
+            "engine::route",
             "engine::limits",
             "proto::h1",
             "proto::rules",
@@ -153,6 +155,8 @@ const ROWS: &[Row] = &[
             "engine::limits",
             "proto::h1",
             "proto::raw",
+            "proto::proxy_protocol",
+            "proto::tls_hello",
             "proto::message",
             "proto::chunk",
         ],
@@ -210,6 +214,8 @@ const ROWS: &[Row] = &[
             "engine::time",
             "proto::message",
             "proto::chunk",
+            // What origins are told of clients.
+            "proto::proxy_protocol",
         ],
     ),
     row(

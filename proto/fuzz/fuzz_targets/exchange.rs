@@ -423,7 +423,7 @@ fn settings(choice: &dyn Fn(usize, u8) -> u8) -> Settings {
     app.retries_max = u32::from(choice(5, 3));
     let raw = Cluster::new("raw", vec![endpoint(RAW_ORIGIN)]);
     let mut settings = Settings::reverse_proxy(proxy_address(), Vec::new());
-    settings.tcp = vec![TcpListener { address: raw_address(), mode: None, cluster: Some("raw".into()) }];
+    settings.tcp = vec![TcpListener::new(raw_address(), Some("raw".into()))];
     settings.clusters = vec![app, raw];
     let respond = RouteAction::Respond { status: 200, body: "fixed".into(), content_type: None };
     let redirect = RouteAction::Redirect { status: 308, location: "/elsewhere".into() };

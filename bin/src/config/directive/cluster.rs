@@ -5,7 +5,7 @@ use super::super::diagnose::{Problem, Report, Span};
 use super::super::node::Node;
 use super::super::spec::{Arguments, Directive, Property, Spec, visit_all};
 use super::super::{Draft, Mention};
-use ringway_engine::settings::{Cluster, Endpoint};
+use ringway_engine::settings::{Cluster, Endpoint, ProxyVersion};
 use std::time::Duration;
 
 pub(super) static CLUSTER: Directive<Draft> = Directive {
@@ -21,7 +21,8 @@ pub(super) static CLUSTER: Directive<Draft> = Directive {
     apply,
 };
 
-static KEYS: &[&Directive<ClusterDraft>] = &[&ENDPOINT, &BALANCE, &PROTOCOL, &TIMEOUT, &KEEPALIVE, &RETRY];
+static KEYS: &[&Directive<ClusterDraft>] =
+    &[&ENDPOINT, &BALANCE, &PROTOCOL, &TIMEOUT, &KEEPALIVE, &RETRY, &SEND_PROXY];
 
 /// A cluster that is being read.
 struct ClusterDraft {
@@ -184,6 +185,24 @@ static RETRY: Directive<ClusterDraft> = Directive {
         draft.cluster.retries_max = retries.unwrap_or(draft.cluster.retries_max);
     },
 };
+
+static SEND_PROXY: Directive<ClusterDraft> = Directive {
+    spec: Spec::one(
+        "send-proxy",
+        "VERSION",
+        "Begins every connection with a PROXY header that names the client: \"v1\" or \"v2\". Such a connection is \
+         used for one client connection only, and closed with it. Default: none.",
+    ),
+    apply: |node, draft, report| draft.cluster.send_proxy = node.parse(report, parse_version),
+};
+
+fn parse_version(text: &str) -> Result<ProxyVersion, Problem> {
+    match text {
+        "v1" => Ok(ProxyVersion::V1),
+        "v2" => Ok(ProxyVersion::V2),
+        _ => Err(Problem::new(format!("`{text}` is not known here")).with_help("write \"v1\" or \"v2\"")),
+    }
+}
 
 /// Names go into logs and metrics as they are.
 fn parse_name(text: &str) -> Result<String, Problem> {

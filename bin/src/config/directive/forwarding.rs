@@ -58,7 +58,7 @@ static VIA: Directive<Forwarding> = Directive {
     apply: |node, forwarding, report| forwarding.via = node.parse(report, parse_via),
 };
 
-fn parse_range(text: &str) -> Result<IpNet, Problem> {
+pub(super) fn parse_range(text: &str) -> Result<IpNet, Problem> {
     let malformed = || {
         Problem::new(format!("`{text}` is not a range of addresses"))
             .with_help("like \"10.0.0.0/8\" or \"::1\"")

@@ -4,8 +4,9 @@ use super::super::Draft;
 use super::super::address::parse_listen;
 use super::super::diagnose::{Problem, Report};
 use super::super::node::Node;
-use super::super::spec::{Arguments, Directive, Property, Spec};
-use ringway_engine::settings::{Address, Listener};
+use super::super::spec::{Arguments, Directive, Property, Spec, visit_all};
+use super::proxy_protocol::proxy_protocol;
+use ringway_engine::settings::{Address, Listener, ProxyProtocol};
 
 pub(super) static LISTEN: Directive<Draft> = Directive {
     spec: Spec {
@@ -15,15 +16,23 @@ pub(super) static LISTEN: Directive<Draft> = Directive {
         help: "Accepts HTTP/1.1 in clear at an IP address and port, or at \"unix:PATH\". Port 0 asks the kernel \
                for one; the address in use is printed.",
         properties: &[MODE],
-        later: &["tls", "protocols", "proxy-protocol"],
-        ..Spec::EMPTY
+        keys: |visit| visit_all(KEYS, visit),
+        later: &["tls", "protocols"],
     },
     apply: |node, draft, report| {
-        if let Some((address, mode)) = apply_address(node, draft, report) {
-            draft.config.settings.listeners.push(Listener { address, mode });
+        let listener = apply_address(node, draft, report);
+        let mut proxy_protocol = None;
+        node.block(KEYS, &mut proxy_protocol, report);
+        if let Some((address, mode)) = listener {
+            let listener = Listener { mode, proxy_protocol, ..Listener::new(address) };
+            draft.config.settings.listeners.push(listener);
         }
     },
 };
+
+static KEYS: &[&Directive<Option<ProxyProtocol>>] = &[&PROXY_PROTOCOL];
+
+static PROXY_PROTOCOL: Directive<Option<ProxyProtocol>> = proxy_protocol();
 
 /// The same for every listener.
 pub(super) const MODE: Property = Property {

@@ -8,6 +8,7 @@ mod limits;
 mod listen;
 mod log;
 mod process;
+mod proxy_protocol;
 mod route;
 mod site;
 mod tcp;

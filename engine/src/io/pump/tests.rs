@@ -16,7 +16,7 @@ use std::time::Duration;
 fn what_is_accepted_when_a_shard_begins_to_drain_is_drained() {
     // Who comes to the raw listener ends at once, since nobody is behind it. Nobody else may be cut off for that.
     let mut settings = Settings::reverse_proxy(anywhere(), vec![Address::Unix("/nowhere/at/all".into())]);
-    settings.tcp = vec![TcpListener { address: anywhere(), mode: None, cluster: Some("upstream".into()) }];
+    settings.tcp = vec![TcpListener::new(anywhere(), Some("upstream".into()))];
     settings.limits.connections = 1;
     settings.workers = Some(1);
     let (raw, raw_address) = listen(ListenerKind::Tcp { index: 0 });
