@@ -103,7 +103,8 @@ impl OnWire {
         let (request, answer) = (request.to_owned().leak().as_bytes(), answer.to_owned().leak().as_bytes());
         let peer = PeerAddress::Ip(([198, 51, 100, 7], 40_000).into());
         let now = Instant::ZERO;
-        let client = shard.on_accepted(now, ListenerKind::Http { index: 0 }, (), peer);
+        let local = Rc::new(Address::Tcp(([192, 0, 2, 1], 80).into()));
+        let client = shard.on_accepted(now, ListenerKind::Http { index: 0 }, (), peer, local);
         let mut on_wire =
             Self { shard, now, client, origin: client, request, answer, answered: 0, log_lines };
         on_wire.turn(client, request);

@@ -1,6 +1,7 @@
 //! What is noted of an exchange along the way: hooks may look at it, log and metrics are made of it.
 
 use crate::observe::{RequestId, RequestIds};
+use crate::settings::Address;
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Name, RequestHead};
@@ -23,6 +24,10 @@ pub struct Downstream {
     pub scheme: &'static str,
     /// Index of the listener.
     pub listener: usize,
+    /// Our end of the connection: of a listener at `0.0.0.0` or `[::]` that of the machine's addresses, of one at a
+    /// Unix-domain socket its path, whatever a proxy in front of us says. `None` for who asks from within, by
+    /// [`crate::client`].
+    pub server_address: Option<Rc<Address>>,
 }
 
 impl Downstream {

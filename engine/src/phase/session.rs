@@ -5,6 +5,7 @@ use super::downstream::DownstreamOptions;
 use super::facts::{Downstream, Facts, Id, Times, Traffic};
 use super::intake::{End, Intake};
 use crate::error::{Error, Outcome, Result};
+use crate::settings::Address;
 use crate::time::Instant;
 use ringway_proto::chunk::Chunk;
 use ringway_proto::message::{Body, RequestHead};
@@ -120,6 +121,13 @@ impl Session {
     #[inline]
     pub fn client(&self) -> &Downstream {
         &self.facts.downstream
+    }
+
+    /// The address at which the connection was accepted. Where a proxy in front of us says for whom it connects, the
+    /// client has connected to [`Downstream::destination`].
+    #[inline]
+    pub fn server_address(&self) -> Option<&Address> {
+        self.facts.downstream.server_address.as_deref()
     }
 
     /// The client, to keep.

@@ -180,5 +180,6 @@ pub(super) fn within() -> Rc<Downstream> {
         is_trusted: true,
         scheme: "http",
         listener: usize::MAX,
+        server_address: None,
     })
 }

@@ -89,7 +89,8 @@ impl<I: Io> Shard<I> {
             }
         };
         if let Some(client) = self.conns.get_mut(key).and_then(Slot::client_mut) {
-            client.facts = Rc::new(facts);
+            let server_address = client.facts.server_address.clone();
+            client.facts = Rc::new(Downstream { server_address, ..facts });
         }
     }
 
@@ -149,6 +150,7 @@ impl<I: Io> Shard<I> {
                     is_trusted: trusted.iter().any(|range| range.contains(ip)),
                     scheme,
                     listener,
+                    server_address: None,
                 }
             }
             PeerAddress::Unix => Downstream {
@@ -158,6 +160,7 @@ impl<I: Io> Shard<I> {
                 is_trusted: false,
                 scheme,
                 listener,
+                server_address: None,
             },
         }
     }

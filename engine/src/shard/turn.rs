@@ -3,11 +3,12 @@
 use super::opening::{Beginning, TCP};
 use super::slots::{Client, Role, Serving, Slot, Stage, Timed, Upstream};
 use super::{Life, ListenerKind, Shard};
-use crate::exchange::{Exchange, Outcome};
+use crate::exchange::{Downstream, Exchange, Outcome};
 use crate::io::{Close, Io, PeerAddress};
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::limits::{PANICS_PER_TURN, RECEIVES_PER_TURN, UNSETTLED_BYTES_MAX, WOKEN_PER_TURN};
 use crate::rt::Wakee;
+use crate::settings::Address;
 use crate::time::Instant;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,13 +23,14 @@ enum Received {
 }
 
 impl<I: Io> Shard<I> {
-    /// A client connected.
+    /// A client connected, to the address `local`.
     pub fn on_accepted(
         &mut self,
         now: Instant,
         kind: ListenerKind,
         accepted: I::Accepted,
         peer: PeerAddress,
+        local: Rc<Address>,
     ) -> ConnKey {
         self.begin_turn(now);
         self.clients += 1;
@@ -38,7 +40,8 @@ impl<I: Io> Shard<I> {
             ListenerKind::Http { index } => ("http", index),
             ListenerKind::Tcp { index } => (TCP, index),
         };
-        let facts = Rc::new(self.downstream(scheme, listener, &peer, None));
+        let facts = self.downstream(scheme, listener, &peer, None);
+        let facts = Rc::new(Downstream { server_address: Some(local), ..facts });
         let beginning = self.beginning(kind, &peer);
         let (conn, state) = self.begin_connection(kind, &beginning);
         let client = Client { facts, requests: 0, context: None, keepalive_idle: None, state };

@@ -71,6 +71,24 @@ impl Proxy for Stopper {
     }
 }
 
+/// Answers with the address that was connected to.
+struct Addressed;
+
+impl Proxy for Addressed {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn request_filter(&self, session: &mut Session, _: &mut ()) -> Result<Flow> {
+        let address = session.server_address().map(ToString::to_string);
+        Ok(Response::new(200).body(address.unwrap_or_default()).into())
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, _: &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("nobody asks"))
+    }
+}
+
 fn builder() -> ServerBuilder {
     Server::builder().workers(2).drain_timeout(PATIENCE)
 }
@@ -145,6 +163,25 @@ fn each_listener_has_a_service_of_its_own() {
     assert_eq!(server.stop(Stop::Graceful), Stopped::Drained);
     assert!(!path.exists());
     TcpStream::connect(tcp(&server, 0)).unwrap_err();
+}
+
+#[test]
+fn a_hook_knows_the_address_that_was_connected_to() {
+    let path = socket_path("addressed");
+    let addressed = || Service::proxy(|| Addressed);
+    let server = builder()
+        .listen("127.0.0.2:0", addressed())
+        .listen("0.0.0.0:0", addressed())
+        .listen(Listen::unix(&path), addressed())
+        .start()
+        .unwrap();
+    let fixed = tcp(&server, 0);
+    assert_eq!(get_tcp(fixed), fixed.to_string());
+    for ip in [[127, 0, 0, 1], [127, 0, 0, 3]] {
+        let address = SocketAddr::from((ip, tcp(&server, 1).port()));
+        assert_eq!(get_tcp(address), address.to_string());
+    }
+    assert_eq!(get(UnixStream::connect(&path).unwrap()), format!("unix:{}", path.display()));
 }
 
 #[test]

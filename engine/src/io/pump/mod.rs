@@ -23,7 +23,7 @@ use crate::keys::ConnKey;
 use crate::observe::RequestIds;
 use crate::rt;
 use crate::settings::{Address, SocketOptions};
-use crate::shard::{Command, ListenerKind, Parts, Report, Shard, Start};
+use crate::shard::{Command, Parts, Report, Shard, Start};
 use crate::snapshot::Snapshot;
 use crate::time::{Clock, Instant};
 use ringway_proto::chunk::SendQueue;
@@ -68,7 +68,7 @@ struct Core {
     alarm: alarm::Alarm,
     phase: Cell<Phase>,
     /// What is listened on; shut down when the shard stops accepting.
-    listeners: RefCell<Vec<(Rc<Readiness>, ListenerKind)>>,
+    listeners: RefCell<Vec<Rc<accept::Listener>>>,
     /// The main future, which waits for the end.
     main: RefCell<Option<Waker>>,
     /// Runs behind the tasks that are ready now.
@@ -304,8 +304,8 @@ impl Core {
     /// Ends accepting. What is in the accept queues already is served; a handshake that completes in this instant
     /// is reset by the kernel. The tasks wake up, since a shut-down listener is ready for ever.
     fn close_listeners(&self) {
-        for (listener, kind) in self.listeners.take() {
-            accept::finish(self, &listener, kind);
+        for listener in self.listeners.take() {
+            accept::finish(self, &listener);
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::observe::Counters;
 use crate::service::Services;
 use crate::settings::{Address, Settings, TcpListener};
-use crate::shard::ListenerSocket;
+use crate::shard::{ListenerKind, ListenerSocket};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 use std::io::{Read, Write};

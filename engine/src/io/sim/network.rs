@@ -568,10 +568,10 @@ impl State {
     }
 
     /// Takes the next connection out of a shard's queue.
-    pub(super) fn accept(&mut self, listener: ListenerId) -> Option<(SocketId, PeerAddress)> {
+    pub(super) fn accept(&mut self, listener: ListenerId) -> Option<(SocketId, PeerAddress, Address)> {
         let socket = self.listeners[listener.0].queue.pop_front()?;
-        let address = self.get(socket)?.address.clone();
-        Some((socket, address))
+        let peer = self.get(socket)?.address.clone();
+        Some((socket, peer, self.listeners[listener.0].address.clone()))
     }
 
     /// Looks at a listener again, later.

@@ -227,9 +227,9 @@ impl Simulation {
     /// Gives a shard the next connection of its queue, if there is one.
     fn accept(&mut self, listener: ListenerId, shard: usize, kind: ListenerKind) -> bool {
         let accepted = self.network.state.borrow_mut().accept(listener);
-        let Some((socket, peer)) = accepted else { return false };
+        let Some((socket, peer, local)) = accepted else { return false };
         self.turn(shard, None, |shard, now| {
-            shard.on_accepted(now, kind, Accepted(socket), peer);
+            shard.on_accepted(now, kind, Accepted(socket), peer, Rc::new(local));
         });
         true
     }

@@ -58,6 +58,32 @@ impl Proxy for Told {
     }
 }
 
+/// Answers with the address that was connected to.
+struct Addressed;
+
+impl Proxy for Addressed {
+    type Ctx = ();
+
+    fn new_ctx(&self) {}
+
+    async fn request_filter(&self, session: &mut Session, (): &mut ()) -> Result<Flow> {
+        let address = session.server_address().map(ToString::to_string);
+        Ok(Response::new(200).body(address.expect("of a connection")).into())
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> Result<Peer> {
+        Ok(Peer::cluster("app"))
+    }
+}
+
+#[test]
+fn a_hook_knows_the_address_that_was_connected_to() {
+    simulated(|w| {
+        w.proxy(|| Addressed);
+        w.client().get("/").expect_ok("192.0.2.1:80");
+    });
+}
+
 fn told(run: impl Fn(&World)) {
     simulated(|w| {
         w.proxy(|| Told);
