@@ -43,7 +43,8 @@ pub mod prelude {
         StartError, Stop,
     };
     pub use crate::phase::{
-        Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session, Traffic,
+        Attachable, Connected, Content, ContentUse, Downstream, Filter, Flow, Peer, Proxy, Response, Session,
+        Traffic,
     };
     pub use crate::published::{Published, Reader};
     pub use crate::rt;

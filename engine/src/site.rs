@@ -74,7 +74,7 @@ impl Proxy for Sites {
         if let Some(upgrades) = &route.upgrades {
             session.set_upgrades(Rc::clone(upgrades));
         }
-        route.filters.iter().for_each(|filter| session.attach(filter));
+        route.filters.iter().for_each(|filter| session.attach_pool(filter));
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 //! then [`visit`], [`chain`] and [`adapter`] (how an exchange reaches a hook), [`cell`] and [`unasked`].
 
 pub mod adapter;
+pub(crate) mod attachable;
 pub mod cell;
 pub mod chain;
 pub mod content;
@@ -24,6 +25,7 @@ pub mod session;
 pub mod unasked;
 pub mod visit;
 
+pub use attachable::Attachable;
 pub use cell::{Hook, HookCell, Rooms};
 pub use chain::{LinkPool, Members};
 pub use content::Content;

@@ -1,5 +1,6 @@
 //! What every hook of an exchange gets: the request, the client, and what can be asked of the engine.
 
+use super::attachable::Attachable;
 use super::chain::LinkPool;
 use super::downstream::DownstreamOptions;
 use super::facts::{Downstream, Facts, Id, Times, Traffic};
@@ -251,7 +252,12 @@ impl Session {
     /// One that joins in `upstream_request_filter` of the first attempt or earlier sees all of the request's content;
     /// later, or once content was sent, only what still comes, and where nobody else looks at it, nothing. With the
     /// response's content it is the same for `response_filter`.
-    pub fn attach(&mut self, filter: &Rc<LinkPool>) {
+    pub fn attach(&mut self, filter: &Attachable) {
+        self.attach_pool(filter.pool());
+    }
+
+    /// As [`Session::attach`].
+    pub(crate) fn attach_pool(&mut self, filter: &Rc<LinkPool>) {
         self.has_said = true;
         self.attached.push(Rc::clone(filter));
     }

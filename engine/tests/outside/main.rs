@@ -32,7 +32,7 @@ fn a_crate_of_somebody_else_builds_and_passes_its_tests() {
         .expect("cargo runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
-    assert!(out.contains("test result: ok. 4 passed"), "{out}");
+    assert!(out.contains("test result: ok. 5 passed"), "{out}");
 }
 
 /// A directory that goes when this is over.

@@ -4,14 +4,13 @@ use ringway_engine::coding::{Coding, DecodeLimits, Decoder, Encoder, Levels, Pol
 use ringway_engine::error::Result;
 use ringway_engine::filter;
 use ringway_engine::meter::Quota;
-use ringway_engine::phase::{Content, ContentUse, Filter, LinkPool, Peer, Proxy, Rooms, Session};
+use ringway_engine::phase::{Attachable, Content, ContentUse, Filter, Peer, Proxy, Session};
 use ringway_engine::service::Service;
 use ringway_engine::settings::{Compression, ConcurrencyLimit, Filters, LimitKey, RateLimit, RouteAction};
 use ringway_proto::chunk::Pool;
 use ringway_proto::message::ResponseHead;
 use ringway_testing::http::Framing;
 use ringway_testing::{Client, World, calm, scenario, simulated_calm};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -565,7 +564,7 @@ fn no_more_requests_are_under_way_than_allowed() {
 }
 
 /// Lets a filter join when the response is there, which then sees no head but the content.
-struct Joined(Rc<LinkPool>);
+struct Joined(Attachable);
 
 impl Proxy for Joined {
     type Ctx = u32;
@@ -594,7 +593,7 @@ impl Proxy for Joined {
 #[test]
 fn a_filter_may_join_with_the_response() {
     scenario(|w| {
-        w.proxy(|| Joined(LinkPool::of_filter(Rc::new(Capitals), &Rooms::new())));
+        w.proxy(|| Joined(Attachable::new(Capitals)));
         w.origin().on("GET /").reply(reply("", b"abc"));
         let c = w.client();
         c.get("/").expect_ok("ABC");

@@ -1,16 +1,15 @@
 //! Filters in front of a proxy and behind it.
 
 use super::*;
-use ringway_engine::phase::{Filter, LinkPool, Rooms};
+use ringway_engine::phase::{Attachable, Filter};
 use ringway_engine::service::Service;
-use std::rc::Rc;
 
 /// Notes its name in front of the hook's.
 struct Named {
     name: &'static str,
     diary: Notes,
     /// Joins in, in the hook of this name.
-    attaches: Option<(&'static str, Rc<LinkPool>)>,
+    attaches: Option<(&'static str, Attachable)>,
 }
 
 impl Named {
@@ -95,8 +94,7 @@ fn filtered(attaches: Option<&'static str>, run: impl Fn(&World, &Diary)) {
             let notes = diary.notes.clone();
             move || {
                 let joining = Named { name: "c", diary: notes.clone(), attaches: None };
-                let attaches =
-                    attaches.map(|when| (when, LinkPool::of_filter(Rc::new(joining), &Rooms::new())));
+                let attaches = attaches.map(|when| (when, Attachable::new(joining)));
                 Named { name, diary: notes.clone(), attaches }
             }
         };
@@ -223,7 +221,7 @@ impl Filter for Shouting {
 }
 
 /// Has that filter join in the hook that the path names.
-struct Joining(Rc<LinkPool>);
+struct Joining(Attachable);
 
 impl Joining {
     fn visit(&self, hook: &str, session: &mut Session) {
@@ -293,7 +291,7 @@ impl Proxy for Joining {
 
 fn joining(run: impl Fn(&World)) {
     scenario(|w| {
-        w.proxy(|| Joining(LinkPool::of_filter(Rc::new(Shouting), &Rooms::new())));
+        w.proxy(|| Joining(Attachable::new(Shouting)));
         run(w);
     });
 }

@@ -10,6 +10,8 @@ pub struct Tenants {
     inflight: SharedInflight,
     /// Of this shard.
     answered: Cell<u64>,
+    /// For those who want to know.
+    measure: Attachable,
 }
 
 /// What an exchange remembers.
@@ -23,7 +25,7 @@ impl Tenants {
     pub const AT_A_TIME: u64 = 2;
 
     pub fn new(inflight: SharedInflight) -> Self {
-        Self { inflight, answered: Cell::new(0) }
+        Self { inflight, answered: Cell::new(0), measure: Attachable::new(Measure) }
     }
 }
 
@@ -32,6 +34,13 @@ impl Proxy for Tenants {
 
     fn new_ctx(&self) -> Visit {
         Visit { tenant: String::new(), place: None, is_late: false }
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Visit) -> Result<()> {
+        if session.request().path() == b"/measured" {
+            session.attach(&self.measure);
+        }
+        Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, visit: &mut Visit) -> Result<Flow> {

@@ -24,6 +24,18 @@ fn a_request_goes_to_its_tenant() {
 }
 
 #[test]
+fn a_filter_joins_those_who_ask_for_it() {
+    scenario(|w| {
+        let inflight = SharedInflight::new();
+        w.proxy(move || Tenants::new(inflight.clone()));
+        w.origin().on("*").ok("hello");
+        for (path, content) in [("/", "hello"), ("/measured", "hello (5)"), ("/measured", "hello (5)")] {
+            w.client().get(path).expect_status(200).expect_body(content);
+        }
+    });
+}
+
+#[test]
 fn a_tenant_has_so_many_requests_at_a_time() {
     simulated(|w| {
         tenants(w);
