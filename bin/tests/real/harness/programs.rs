@@ -61,19 +61,33 @@ impl Server {
         for (name, content) in files {
             dir.write(name, content);
         }
-        // nginx does not let the kernel choose a port; one that was free a moment ago is free most of the time.
+        Self::at_free_address(dir, |dir, address| {
+            let config =
+                NGINX.replace("ADDRESS", address).replace("DIR", &dir.text("")).replace("SERVER", server);
+            let mut command = Command::new("/usr/sbin/nginx");
+            command.args(["-p", &dir.text(""), "-c", &dir.write("nginx.conf", config)]);
+            command.args(["-g", "daemon off;"]);
+            command
+        })
+    }
+
+    /// HAProxy with this text behind `bind ADDRESS`.
+    pub(crate) fn haproxy(bind_options: &str, rest: &str) -> Self {
+        Self::at_free_address(TempDir::new(), |dir, address| {
+            let config = HAPROXY.replace("ADDRESS", address).replace("OPTIONS", bind_options);
+            let mut command = Command::new("/usr/sbin/haproxy");
+            command.args(["-db", "-f", &dir.write("haproxy.cfg", config.replace("REST", rest))]);
+            command
+        })
+    }
+
+    /// A server that cannot let the kernel choose a port; one that was free a moment ago is free most of the time.
+    fn at_free_address(dir: TempDir, command: impl Fn(&TempDir, &str) -> Command) -> Self {
         for _ in 0..10 {
             let address = free_address();
-            let config =
-                NGINX.replace("ADDRESS", &address).replace("DIR", &dir.text("")).replace("SERVER", server);
-            let mut child = Command::new("/usr/sbin/nginx")
-                .args(["-p", &dir.text(""), "-c", &dir.write("nginx.conf", config)])
-                .args(["-g", "daemon off;"])
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("nginx starts");
+            let mut child = command(&dir, &address).stderr(Stdio::piped()).spawn().expect("it starts");
             let mut has_ended = false;
-            until("nginx listens", || {
+            until("the server listens", || {
                 has_ended = child.try_wait().expect("it is our child").is_some();
                 has_ended || TcpStream::connect(&address).is_ok()
             });
@@ -82,9 +96,9 @@ impl Server {
             }
             let mut said = String::new();
             _ = child.stderr.take().expect("piped").read_to_string(&mut said);
-            assert!(said.contains("Address already in use"), "{said}");
+            assert!(said.to_lowercase().contains("in use"), "{said}");
         }
-        panic!("no free port for nginx");
+        panic!("no free port");
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -113,6 +127,17 @@ pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").to_string()
 }
+
+const HAPROXY: &str = "
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 30s
+    timeout server 30s
+listen front
+    bind ADDRESS OPTIONS
+REST
+";
 
 const NGINX: &str = "
 worker_processes 1;

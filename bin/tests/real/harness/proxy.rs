@@ -159,10 +159,14 @@ impl Proxy {
         command.args(args).args(["--control", &self.dir.text("control")]).output().expect("it runs")
     }
 
+    /// What `ringway status` shows. Outcomes are among it once there were any.
+    pub(crate) fn status(&self) -> String {
+        String::from_utf8(self.control(&["status"]).stdout).expect("text")
+    }
+
     /// A number that `ringway status` shows.
     pub(crate) fn counter(&self, name: &str) -> u64 {
-        let output = self.control(&["status"]);
-        let text = String::from_utf8(output.stdout).expect("text");
+        let text = self.status();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
     }
