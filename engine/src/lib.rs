@@ -8,6 +8,7 @@
 //! - [`error`]: errors that say whose fault they are;
 //! - [`rt`]: time, tasks and blocking work on a shard;
 //! - [`client`]: asking others from within; [`app`]: answering by oneself;
+//! - [`upstream::balance`]: which endpoint of a cluster is next;
 //! - [`filter`]: filters that come along; [`meter`]: rates, limits and numbers in flight; [`coding`]: content codings;
 //! - [`published`]: values that one thread publishes and every shard reads;
 //! - [`service`], [`settings`], [`lifecycle`]: what is listened to, with whom, and for how long.
@@ -50,6 +51,7 @@ pub mod prelude {
     pub use crate::rt;
     pub use crate::service::{Service, StreamService};
     pub use crate::settings::{Address, Cluster, Endpoint, Limits, SocketOptions};
+    pub use crate::upstream::{Balance, Candidates};
 }
 
 pub use error::{Error, Result};

@@ -6,19 +6,21 @@ use crate::app::{self, HttpApp, StreamApp};
 use crate::phase::{App, Filter, LinkPool, Proxy, Rooms};
 use crate::settings::Settings;
 use crate::site::Shared;
+use crate::upstream::balance::{Algorithm, Algorithms};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-/// The services of a server's listeners, by the listener's index in the settings, the tasks beside them, and what all
-/// its shards have in common. Cheap to clone.
+/// The services of a server's listeners, by the listener's index in the settings, the tasks beside them, what clusters can
+/// be balanced by, and what all its shards have in common. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
     http: Arc<Vec<Option<Service>>>,
     streams: Arc<Vec<Option<StreamService>>>,
     tasks: Arc<Vec<ShardTask>>,
+    algorithms: Algorithms,
     shared: Arc<OnceLock<Shared>>,
 }
 
@@ -125,25 +127,38 @@ impl Services {
         self
     }
 
+    /// Balancing algorithms besides those that come along.
+    #[must_use]
+    pub fn with_algorithms(mut self, own: Vec<Algorithm>) -> Self {
+        self.algorithms = Algorithms::with(own);
+        self
+    }
+
+    /// What clusters can be balanced by.
+    pub(crate) fn algorithms(&self) -> &Algorithms {
+        &self.algorithms
+    }
+
     /// The futures of the tasks, for one shard. Each is made when it is polled first, so that a panic there is its own.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = impl Future<Output = ()> + 'static> {
         self.tasks.iter().cloned().map(|task| async move { (task.0)().await })
     }
 
-    /// Finds listeners of `settings` that nobody serves. Each error is one sentence.
+    /// Finds what `settings` ask for and nobody provides. Each error is one sentence.
     ///
     /// # Errors
-    /// TCP listeners that have neither a cluster nor an app.
+    /// TCP listeners that have neither a cluster nor an app, clusters with a balancing algorithm that is not there, names
+    /// that two algorithms have.
     pub fn check(&self, settings: &Settings) -> Result<(), Vec<String>> {
         let is_served = |index: usize| matches!(self.streams.get(index), Some(Some(_)));
-        let errors: Vec<String> = (settings.tcp.iter().enumerate())
+        let unserved = (settings.tcp.iter().enumerate())
             .filter(|(index, listener)| {
                 listener.cluster.is_none() && listener.names.is_empty() && !is_served(*index)
             })
             .map(|(_, listener)| {
                 format!("{} leads nowhere: it has neither a cluster nor an app", listener.address)
-            })
-            .collect();
+            });
+        let errors: Vec<String> = unserved.chain(self.algorithms.mistakes(&settings.clusters)).collect();
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 

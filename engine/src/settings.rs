@@ -113,6 +113,9 @@ pub struct Cluster {
     pub name: String,
     /// Its members; never empty.
     pub endpoints: Vec<Endpoint>,
+    /// The name of the algorithm that chooses among them: one of [`crate::upstream::balance::ALGORITHMS`], or one that was
+    /// registered with [`crate::ServerBuilder::balance`]. Default `round-robin`.
+    pub balance: String,
     /// How long to wait for origins.
     pub timeouts: UpstreamTimeouts,
     /// What happens to connections between requests.
@@ -531,6 +534,7 @@ impl Cluster {
         Self {
             name: name.into(),
             endpoints,
+            balance: "round-robin".into(),
             timeouts: UpstreamTimeouts::default(),
             keepalive: KeepAlive::default(),
             retries_max: 2,

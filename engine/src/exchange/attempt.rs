@@ -92,6 +92,7 @@ impl Exchange {
         }
         self.retries_max = cluster.map_or(0, |cluster| cluster.retries_max);
         self.timeouts = None;
+        self.balance_key = None;
         if let Some(options) = peer.options {
             let timeouts = cluster.map_or_else(UpstreamTimeouts::default, |cluster| cluster.timeouts);
             self.timeouts = Some(options.timeouts(timeouts));
@@ -99,6 +100,7 @@ impl Exchange {
             if options.is_fresh {
                 self.source = Source::Dial;
             }
+            self.balance_key = options.balance_key;
         }
         Ok(())
     }

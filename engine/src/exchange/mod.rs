@@ -191,6 +191,8 @@ pub struct Exchange {
     endpoint: Option<EndpointId>,
     /// What of the client's side differs; known while a hook has the session, too.
     downstream_options: Option<Box<DownstreamOptions>>,
+    /// What a hook wants the cluster to balance by.
+    balance_key: Option<Box<[u8]>>,
 }
 
 impl Exchange {
@@ -461,6 +463,11 @@ impl Exchange {
             Goal::Cluster(cluster) => self.endpoint.map(|_| cluster),
             Goal::Place(_) | Goal::App(_) => None,
         }
+    }
+
+    /// What a hook wants the cluster to balance by.
+    pub fn balance_key(&self) -> Option<&[u8]> {
+        self.balance_key.as_deref()
     }
 
     /// Endpoints of the cluster that were tried before.

@@ -60,6 +60,7 @@ impl Exchange {
             retries_max: 0,
             downstream_options: None,
             tried: Vec::new(),
+            balance_key: None,
             endpoint: None,
         }
     }

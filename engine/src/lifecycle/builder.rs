@@ -12,6 +12,8 @@ use crate::settings::{
     AccessLog, Address, Cluster, Endpoint, Limits, Listener, ProxyProtocol, Settings, TcpListener,
 };
 use crate::shard::{self, Start};
+use crate::upstream::balance::{self, Algorithm, Balance};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -56,6 +58,7 @@ pub struct ServerBuilder {
     listeners: Vec<Placed>,
     background: Vec<Background>,
     tasks: Vec<ShardTask>,
+    algorithms: Vec<Algorithm>,
     mistakes: Vec<String>,
     announces: bool,
     launch: Launch,
@@ -116,6 +119,7 @@ impl ServerBuilder {
             listeners: Vec::new(),
             background: Vec::new(),
             tasks: Vec::new(),
+            algorithms: Vec::new(),
             mistakes: Vec::new(),
             announces: false,
             launch: Launch::new(),
@@ -169,6 +173,19 @@ impl ServerBuilder {
     /// A cluster as plain data.
     pub fn cluster_of(mut self, cluster: Cluster) -> Self {
         self.clusters.push(NamedCluster { cluster, endpoints: Vec::new() });
+        self
+    }
+
+    /// A balancing algorithm for the clusters whose [`balance`](Cluster::balance) is this name: see [`Balance`].
+    ///
+    /// `make` is called with the cluster's endpoints, once for each of these clusters on each shard, and again where a
+    /// failed shard starts again.
+    pub fn balance<B: Balance + 'static>(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        make: impl Fn(&[balance::Endpoint]) -> B + Send + Sync + 'static,
+    ) -> Self {
+        self.algorithms.push(Algorithm::new(name, make));
         self
     }
 
@@ -298,6 +315,7 @@ impl ServerBuilder {
     /// What is wrong with the parts, all at once; or something that cannot be had.
     pub fn start(self) -> Result<Server, StartError> {
         let (settings, services, mut mistakes) = assemble(self.settings, self.clusters, self.listeners);
+        let services = services.with_tasks(self.tasks).with_algorithms(self.algorithms);
         mistakes.splice(0..0, self.mistakes);
         mistakes.extend(settings.check().err().unwrap_or_default());
         mistakes.extend(services.check(&settings).err().unwrap_or_default());
@@ -305,7 +323,7 @@ impl ServerBuilder {
         let Some(crew) = crew.filter(|_| mistakes.is_empty()) else {
             return Err(StartError::Settings(mistakes));
         };
-        let extras = Extras { services: services.with_tasks(self.tasks), crew };
+        let extras = Extras { services, crew };
         self.launch.start(settings, extras, self.program)
     }
 

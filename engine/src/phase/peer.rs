@@ -142,7 +142,10 @@ pub(crate) struct Options {
     pub(crate) is_fresh: bool,
     pub(crate) tls: Option<Tls>,
     pub(crate) protocol: Protocol,
-    pub(crate) is_misused: bool,
+    /// What a cluster balances by.
+    pub(crate) balance_key: Option<Box<[u8]>>,
+    /// An option that this target does not have.
+    pub(crate) misuse: Option<&'static str>,
 }
 
 impl Peer {
@@ -221,7 +224,7 @@ impl Peer {
     pub fn socket(mut self, socket: SocketOptions) -> Self {
         match &mut self.target {
             Target::Address(place) => place.socket = socket,
-            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.options().is_misused = true,
+            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.misuse(OF_ADDRESSES),
         }
         self
     }
@@ -232,9 +235,26 @@ impl Peer {
     pub fn group(mut self, group: u64) -> Self {
         match &mut self.target {
             Target::Address(place) => place.group = group,
-            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.options().is_misused = true,
+            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.misuse(OF_ADDRESSES),
         }
         self
+    }
+
+    /// What the cluster's algorithm may balance by: requests that belong together have equal keys. Round robin does not
+    /// look at it. Without a cluster this is a mistake of the hook, `peer_invalid`.
+    #[must_use]
+    pub fn balance_key(mut self, key: impl Into<Box<[u8]>>) -> Self {
+        match &self.target {
+            Target::Named(_) | Target::Cluster(_) => self.options().balance_key = Some(key.into()),
+            Target::Address(_) | Target::App(_) => {
+                self.misuse("only a cluster is balanced, by a key or otherwise")
+            }
+        }
+        self
+    }
+
+    fn misuse(&mut self, why: &'static str) {
+        self.options().misuse = Some(why);
     }
 
     /// Speaks TLS to it. That cannot be had yet: the exchange fails with `peer_invalid`, since to send in clear what was
@@ -266,9 +286,11 @@ impl Peer {
         if options.protocol != Protocol::Http1 {
             return Some("HTTP/2 to a peer is not there yet");
         }
-        options.is_misused.then_some("sockets and groups of a cluster are as its settings say")
+        options.misuse
     }
 }
+
+const OF_ADDRESSES: &str = "sockets and groups of a cluster are as its settings say";
 
 impl Options {
     /// The time-outs of an attempt at something whose own are `timeouts`.
@@ -290,6 +312,8 @@ mod tests {
         let address = || Peer::address(([127, 0, 0, 1], 80));
         assert_eq!(address().socket(SocketOptions::default()).group(1).mistake(), None);
         assert!(Peer::cluster("a").group(1).mistake().is_some());
+        assert_eq!(Peer::cluster("a").balance_key(*b"a").mistake(), None);
+        assert!(address().balance_key(*b"a").mistake().is_some());
         assert!(Peer::cluster_at(0).socket(SocketOptions::default()).mistake().is_some());
         assert!(address().tls("example.com").mistake().is_some());
         assert!(address().protocol(Protocol::Http2).mistake().is_some());

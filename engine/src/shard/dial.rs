@@ -20,7 +20,9 @@ impl<I: Io> Shard<I> {
         }
         let endpoint = match exchange.goal() {
             Goal::App(_) => None,
-            Goal::Cluster(cluster) => self.upstreams.select(*cluster, exchange.tried()),
+            Goal::Cluster(cluster) => {
+                self.upstreams.select(*cluster, exchange.tried(), exchange.balance_key())
+            }
             Goal::Place(place) => self.upstreams.at(place),
         };
         let Some(endpoint) = endpoint else {

@@ -155,7 +155,7 @@ impl<I: Io> Shard<I> {
             io,
             pool: Pool::new(),
             now,
-            upstreams: Upstreams::new(&parts.snapshot.settings.clusters),
+            upstreams: Upstreams::new(&parts.snapshot.settings.clusters, parts.services.algorithms()),
             snapshot: parts.snapshot,
             conns: Slab::default(),
             exchanges: Slab::default(),

@@ -1,6 +1,6 @@
 //! Clusters and their endpoints, as one shard sees them.
 
-use super::balance::{ALGORITHMS, Balance};
+use super::balance::{Algorithms, Balance, Candidates};
 use super::pool::IdlePool;
 use crate::keys::ConnKey;
 use crate::settings::{self, Address, KeepAlive, ProxyVersion, SocketOptions, UpstreamTimeouts};
@@ -64,8 +64,6 @@ pub struct Cluster {
     pub socket: SocketOptions,
     /// Begins its connections with a PROXY header.
     pub send_proxy: Option<ProxyVersion>,
-    /// Connections of all its endpoints, idle ones included.
-    connections: usize,
     /// Whether it stands in the list of those without one.
     is_vacant: bool,
     endpoints: Vec<Endpoint>,
@@ -83,12 +81,15 @@ pub struct Endpoint {
     pub weight: u32,
     /// Its idle connections.
     pub idle: IdlePool,
+    /// All its connections, those included that are idle or not established yet.
+    connections: usize,
 }
 
 impl Upstreams {
-    /// The clusters of a configuration; a cluster's index is its place there.
-    pub fn new(clusters: &[settings::Cluster]) -> Self {
-        let clusters: Vec<Cluster> = clusters.iter().map(Cluster::new).collect();
+    /// The clusters of a configuration, which was checked against these algorithms; a cluster's index is its place there.
+    pub fn new(clusters: &[settings::Cluster], algorithms: &Algorithms) -> Self {
+        let clusters: Vec<Cluster> =
+            clusters.iter().map(|cluster| Cluster::new(cluster, algorithms)).collect();
         Self { configured: clusters.len(), clusters, places: HashMap::new(), vacant: VecDeque::new() }
     }
 
@@ -105,7 +106,7 @@ impl Upstreams {
         let endpoint = settings::Endpoint { address: place.address.clone(), weight: 1 };
         let mut settings = settings::Cluster::new("", vec![endpoint]);
         settings.socket = place.socket.clone();
-        let cluster = Cluster::new(&settings);
+        let cluster = Cluster::new(&settings, &Algorithms::default());
         let index = if self.places.len() < PLACES_MAX {
             self.clusters.push(cluster);
             self.clusters.len() - 1
@@ -122,7 +123,7 @@ impl Upstreams {
     fn next_vacant(&mut self) -> Option<usize> {
         while let Some(index) = self.vacant.pop_front() {
             self.clusters[index].is_vacant = false;
-            if self.clusters[index].connections == 0 {
+            if !self.clusters[index].is_connected() {
                 return Some(index);
             }
         }
@@ -131,14 +132,14 @@ impl Upstreams {
 
     /// A connection to this endpoint begins.
     pub fn on_connection(&mut self, id: EndpointId) {
-        self.clusters[id.cluster].connections += 1;
+        self.endpoint_mut(id).connections += 1;
     }
 
     /// A connection to this endpoint is gone.
     pub fn on_connection_gone(&mut self, id: EndpointId) {
+        self.endpoint_mut(id).connections -= 1;
         let cluster = &mut self.clusters[id.cluster];
-        cluster.connections -= 1;
-        if cluster.connections == 0 && id.cluster >= self.configured && !cluster.is_vacant {
+        if id.cluster >= self.configured && !cluster.is_vacant && !cluster.is_connected() {
             cluster.is_vacant = true;
             self.vacant.push_back(id.cluster);
         }
@@ -168,15 +169,16 @@ impl Upstreams {
         &mut self.clusters[id.cluster].endpoints[id.endpoint]
     }
 
-    /// The endpoint for the next attempt: one that was not tried yet, as long as there is one.
-    pub fn select(&mut self, cluster: usize, tried: &[usize]) -> Option<EndpointId> {
+    /// The endpoint for the next attempt of a request with this key: one that was not tried yet, as long as there is one.
+    pub fn select(&mut self, cluster: usize, tried: &[usize], key: Option<&[u8]>) -> Option<EndpointId> {
         let Cluster { endpoints, balance, .. } = &mut self.clusters[cluster];
-        let endpoint = match endpoints.len() {
-            1 => Some(0),
-            _ if tried.is_empty() => balance.pick(endpoints, &|_| true),
-            _ => balance
-                .pick(endpoints, &|index| !tried.contains(&index))
-                .or_else(|| balance.pick(endpoints, &|_| true)),
+        let all = Candidates::new(endpoints).for_key(key);
+        let mut pick = |candidates: Candidates<'_>| {
+            balance.pick(&candidates).filter(|&index| candidates.is_usable(index))
+        };
+        let endpoint = match tried {
+            [] => pick(all),
+            _ => pick(all.without(tried)).or_else(|| pick(all)),
         };
         endpoint.map(|endpoint| EndpointId { cluster, endpoint })
     }
@@ -194,35 +196,47 @@ impl Upstreams {
 }
 
 impl Cluster {
-    /// A cluster as configured.
-    pub fn new(settings: &settings::Cluster) -> Self {
-        let endpoints: Vec<Endpoint> = settings
-            .endpoints
-            .iter()
-            .map(|endpoint| Endpoint {
-                address: endpoint.address.clone(),
-                text: endpoint.address.to_string().into(),
-                weight: endpoint.weight,
-                idle: IdlePool::new(settings.keepalive.idle_max),
-            })
-            .collect();
-        let (_, make) = ALGORITHMS[0];
+    /// A cluster as configured, balanced by one of these algorithms.
+    ///
+    /// # Panics
+    /// When its algorithm is none of these.
+    pub fn new(settings: &settings::Cluster, algorithms: &Algorithms) -> Self {
+        let idle_max = settings.keepalive.idle_max;
+        let endpoint = |endpoint: &settings::Endpoint| Endpoint {
+            idle: IdlePool::new(idle_max),
+            ..Endpoint::new(endpoint.address.clone(), endpoint.weight)
+        };
+        let endpoints: Vec<Endpoint> = settings.endpoints.iter().map(endpoint).collect();
+        let balance = algorithms.make(&settings.balance, &endpoints).expect("the settings were checked");
         Self {
             name: settings.name.as_str().into(),
             timeouts: settings.timeouts,
             keepalive: settings.keepalive,
             socket: settings.socket.clone(),
             send_proxy: settings.send_proxy,
-            connections: 0,
             is_vacant: false,
-            balance: make(endpoints.len()),
+            balance,
             endpoints,
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn into_endpoints_for_tests(self) -> Vec<Endpoint> {
-        self.endpoints
+    fn is_connected(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.connections > 0)
+    }
+}
+
+impl Endpoint {
+    /// An endpoint without connections.
+    pub fn new(address: Address, weight: u32) -> Self {
+        let text = address.to_string().into();
+        Self { address, text, weight, idle: IdlePool::new(KeepAlive::default().idle_max), connections: 0 }
+    }
+
+    /// How many of this shard's connections to it are in use or being established: the requests and tunnels that are
+    /// under way.
+    #[inline]
+    pub fn busy(&self) -> usize {
+        self.connections - self.idle.len()
     }
 }
 
@@ -231,7 +245,9 @@ pub const PLACES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use super::super::balance::Algorithm;
     use super::*;
+    use crate::keys::Slab;
 
     #[test]
     fn places_are_forgotten_only_without_connections() {
@@ -241,7 +257,7 @@ mod tests {
             group,
             speaks: Speaks::Http,
         };
-        let mut upstreams = Upstreams::new(&[]);
+        let mut upstreams = Upstreams::new(&[], &Algorithms::default());
         let first = upstreams.at(&place(1, 0)).unwrap();
         assert_eq!(upstreams.at(&place(1, 0)), Some(first));
         assert_ne!(upstreams.at(&place(1, 1)), Some(first));
@@ -258,13 +274,62 @@ mod tests {
     }
 
     #[test]
+    fn an_algorithm_is_held_to_what_is_usable() {
+        /// Picks what the key says, and nothing without one.
+        struct AsSaid;
+
+        impl Balance for AsSaid {
+            fn pick(&mut self, candidates: &Candidates<'_>) -> Option<usize> {
+                candidates.key().map(|key| usize::from(key[0]))
+            }
+        }
+
+        let endpoint =
+            |n: u16| settings::Endpoint { address: Address::Tcp(([127, 0, 0, 1], n).into()), weight: 1 };
+        let mut cluster = settings::Cluster::new("app", vec![endpoint(1), endpoint(2)]);
+        cluster.balance = "as-said".into();
+        let algorithms = Algorithms::with(vec![Algorithm::new("as-said", |_| AsSaid)]);
+        let mut upstreams = Upstreams::new(&[cluster], &algorithms);
+        let mut select = |tried: &[usize], key: Option<u8>| {
+            Some(upstreams.select(0, tried, key.as_ref().map(std::slice::from_ref))?.endpoint)
+        };
+        assert_eq!(select(&[], Some(1)), Some(1));
+        // There is no other word on an endpoint that failed: then that is it.
+        assert_eq!(select(&[1], Some(1)), Some(1));
+        assert_eq!(select(&[], Some(2)), None);
+        assert_eq!(select(&[0, 1], Some(255)), None);
+        assert_eq!(select(&[], None), None);
+    }
+
+    #[test]
+    fn an_endpoint_is_as_busy_as_its_connections() {
+        let mut upstreams = Upstreams::new(
+            &[settings::Cluster::new(
+                "app",
+                vec![settings::Endpoint { address: Address::Unix("/a".into()), weight: 1 }],
+            )],
+            &Algorithms::default(),
+        );
+        let id = upstreams.select(0, &[], None).unwrap();
+        let conn: ConnKey = Slab::default().insert(());
+        upstreams.on_connection(id);
+        upstreams.on_connection(id);
+        assert_eq!(upstreams.endpoint(id).busy(), 2);
+        assert_eq!(upstreams.endpoint_mut(id).idle.check_in(conn), None);
+        assert_eq!(upstreams.endpoint(id).busy(), 1);
+        upstreams.on_connection_gone(id);
+        assert_eq!(upstreams.endpoint(id).busy(), 0);
+    }
+
+    #[test]
     fn a_further_attempt_goes_elsewhere_while_there_is_an_elsewhere() {
         let endpoint =
             |n: u16| settings::Endpoint { address: Address::Tcp(([127, 0, 0, 1], n).into()), weight: 1 };
-        let mut upstreams = Upstreams::new(&[settings::Cluster::new("app", vec![endpoint(1), endpoint(2)])]);
-        let first = upstreams.select(0, &[]).unwrap().endpoint;
-        let second = upstreams.select(0, &[first]).unwrap().endpoint;
+        let cluster = settings::Cluster::new("app", vec![endpoint(1), endpoint(2)]);
+        let mut upstreams = Upstreams::new(&[cluster], &Algorithms::default());
+        let first = upstreams.select(0, &[], None).unwrap().endpoint;
+        let second = upstreams.select(0, &[first], None).unwrap().endpoint;
         assert_ne!(first, second);
-        assert!(upstreams.select(0, &[first, second]).is_some());
+        assert!(upstreams.select(0, &[first, second], None).is_some());
     }
 }

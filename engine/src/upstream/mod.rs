@@ -8,5 +8,6 @@ pub mod balance;
 pub mod cluster;
 pub mod pool;
 
+pub use balance::{Algorithm, Algorithms, Balance, Candidates};
 pub use cluster::{Cluster, Endpoint, EndpointId, Place, Speaks, Upstreams};
 pub use pool::IdlePool;

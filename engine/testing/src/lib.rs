@@ -40,6 +40,7 @@ use ringway_engine::phase::Proxy;
 use ringway_engine::service::{Service, Services, ShardTask, StreamService};
 use ringway_engine::settings::{Address, Cluster, Endpoint, Settings};
 use ringway_engine::time::Instant;
+use ringway_engine::upstream::{self, Algorithm, Balance};
 use simulated::Simulated;
 use sockets::Sockets;
 use stage::{Notice, SocketId, Stage, Step};
@@ -128,6 +129,7 @@ pub(crate) struct State {
     service: Option<Service>,
     streams: Vec<Option<StreamService>>,
     tasks: Vec<ShardTask>,
+    algorithms: Vec<Algorithm>,
     is_running: bool,
     pub(crate) clients: Vec<ClientState>,
     pub(crate) origins: Vec<OriginState>,
@@ -159,6 +161,7 @@ impl World {
             service: None,
             streams: Vec::new(),
             tasks: Vec::new(),
+            algorithms: Vec::new(),
             is_running: false,
             clients: Vec::new(),
             origins: Vec::new(),
@@ -218,6 +221,18 @@ impl World {
         let mut state = self.state.borrow_mut();
         assert!(!state.is_running, "the proxy is running already");
         state.tasks.push(ShardTask::new(make));
+    }
+
+    /// Lets clusters be balanced by an algorithm of this name; before the first client. `make` is called once on the shard
+    /// for each cluster that asks for it.
+    pub fn balance<B: Balance + 'static>(
+        &self,
+        name: &'static str,
+        make: impl Fn(&[upstream::Endpoint]) -> B + Send + Sync + 'static,
+    ) {
+        let mut state = self.state.borrow_mut();
+        assert!(!state.is_running, "the proxy is running already");
+        state.algorithms.push(Algorithm::new(name, make));
     }
 
     /// The origin, or the first of several.
@@ -399,7 +414,8 @@ impl State {
             self.settings.check().expect("the settings make sense");
             let services = Services::new(vec![self.service.clone()])
                 .with_streams(self.streams.clone())
-                .with_tasks(std::mem::take(&mut self.tasks));
+                .with_tasks(std::mem::take(&mut self.tasks))
+                .with_algorithms(std::mem::take(&mut self.algorithms));
             self.stage.start(self.settings.clone(), services);
         }
     }

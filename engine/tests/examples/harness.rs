@@ -140,7 +140,7 @@ fn listen_to(stream: impl Read + Send + 'static, said: &Arc<Mutex<String>>) {
 
 /// Asks again and again until the answer is yes.
 #[track_caller]
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
@@ -158,7 +158,7 @@ pub(crate) fn curl(args: &[&str]) -> String {
 }
 
 /// curl, to be run beside other things.
-pub(crate) fn curl_command(args: &[&str]) -> Command {
+fn curl_command(args: &[&str]) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["-q", "-sS", "-i", "--max-time", "20", "--noproxy", "*"]).args(args).stdin(Stdio::null());
     curl

@@ -7,6 +7,7 @@ mod access_log;
 mod apps;
 mod attacked;
 mod backpressure;
+mod balancing;
 mod calls;
 mod content;
 mod drain;

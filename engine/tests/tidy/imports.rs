@@ -86,7 +86,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     // What crosses to a shard, and what a configuration describes, are made of phases.
-    row("engine::service", &["engine::phase", "engine::app", "engine::settings", "engine::site"]),
+    row(
+        "engine::service",
+        &["engine::phase", "engine::app", "engine::settings", "engine::site", "engine::upstream::balance"],
+    ),
     row(
         "engine::site",
         &[
@@ -220,7 +223,15 @@ const ROWS: &[Row] = &[
     ),
     row(
         "engine::lifecycle",
-        &["engine::shard", "engine::service", "engine::observe", "engine::settings", "engine::time"],
+        &[
+            "engine::shard",
+            "engine::service",
+            "engine::observe",
+            "engine::settings",
+            "engine::time",
+            // What a server's user registers.
+            "engine::upstream::balance",
+        ],
     ),
     row(
         "bin",
@@ -234,6 +245,7 @@ const ROWS: &[Row] = &[
             "engine::filter",
             "engine::limits",
             "engine::route",
+            "engine::upstream::balance",
         ],
     ),
 ];

@@ -6,6 +6,7 @@ use super::super::node::Node;
 use super::super::spec::{Arguments, Directive, Property, Spec, visit_all};
 use super::super::{Draft, Mention};
 use ringway_engine::settings::{Cluster, Endpoint, ProxyVersion};
+use ringway_engine::upstream::balance::ALGORITHMS;
 use std::time::Duration;
 
 pub(super) static CLUSTER: Directive<Draft> = Directive {
@@ -97,8 +98,10 @@ static BALANCE: Directive<ClusterDraft> = Directive {
         "ALGORITHM",
         "How endpoints are chosen: \"round-robin\", in turn by weight, is the one of this version.",
     ),
-    apply: |node, _, report| {
-        node.parse(report, |text| parse_only(text, "round-robin", LATER_BALANCES));
+    apply: |node, draft, report| {
+        let known: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
+        let balance = node.parse(report, |text| parse_choice(text, &known, LATER_BALANCES));
+        draft.cluster.balance = balance.unwrap_or_else(|| std::mem::take(&mut draft.cluster.balance));
     },
 };
 
@@ -109,7 +112,7 @@ static PROTOCOL: Directive<ClusterDraft> = Directive {
         "What is spoken with the endpoints: \"http/1.1\" is the one of this version.",
     ),
     apply: |node, _, report| {
-        node.parse(report, |text| parse_only(text, "http/1.1", &["h2", "h2c", "auto"]));
+        node.parse(report, |text| parse_choice(text, &["http/1.1"], &["h2", "h2c", "auto"]));
     },
 };
 
@@ -213,12 +216,13 @@ fn parse_name(text: &str) -> Result<String, Problem> {
     }
 }
 
-/// A value that has no alternative yet.
-fn parse_only(text: &str, only: &str, later: &[&str]) -> Result<(), Problem> {
+/// A value of a list, which gets longer.
+fn parse_choice(text: &str, known: &[&str], later: &[&str]) -> Result<String, Problem> {
     match text {
-        _ if text == only => Ok(()),
+        _ if known.contains(&text) => Ok(text.to_owned()),
         _ if later.contains(&text) => Err(Problem::new(format!("`{text}` is not available in this version"))),
-        _ => Err(Problem::new(format!("`{text}` is not known here")).with_help(format!("write \"{only}\""))),
+        _ => Err(Problem::new(format!("`{text}` is not known here"))
+            .with_help(format!("write \"{}\"", known.join("\" or \"")))),
     }
 }
 

@@ -282,6 +282,7 @@ fn every_mistake_is_one_sentence_of_one_error() {
         .cluster("a", ["127.0.0.1:1", "127.0.0.1"])
         .cluster("a", ["unix:/a"])
         .cluster("b", [""; 0])
+        .cluster_with("c", ["127.0.0.1:1"], |cluster| cluster.balance = "chance".into())
         .listen("localhost:80", nothing())
         .listen(Listen::from("127.0.0.1:80").mode(0o600), nothing())
         .listen("127.0.0.1:80", nothing())
@@ -302,6 +303,7 @@ fn every_mistake_is_one_sentence_of_one_error() {
         "cluster \"b\" has no endpoint",
         "there is no cluster \"gone\"",
         "127.0.0.1:7 leads nowhere: it has neither a cluster nor an app",
+        "cluster \"c\": there is no balancing algorithm \"chance\"",
         "background services wait for each other: \"x\" after \"y\" after \"x\"",
     ];
     assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");

@@ -1,7 +1,6 @@
 //! Smooth weighted round robin: each endpoint in proportion to its weight, spread evenly, never in bursts.
 
-use super::Balance;
-use crate::upstream::Endpoint;
+use super::{Balance, Candidates};
 
 /// Each pick adds every endpoint's weight to its credit, takes the endpoint with the most credit, and takes the
 /// sum of the weights off it.
@@ -17,10 +16,10 @@ impl RoundRobin {
 }
 
 impl Balance for RoundRobin {
-    fn pick(&mut self, endpoints: &[Endpoint], is_usable: &dyn Fn(usize) -> bool) -> Option<usize> {
+    fn pick(&mut self, candidates: &Candidates<'_>) -> Option<usize> {
         let mut total = 0;
         let mut best: Option<usize> = None;
-        for (index, endpoint) in endpoints.iter().enumerate().filter(|(index, _)| is_usable(*index)) {
+        for (index, endpoint) in candidates.usable() {
             let weight = i64::from(endpoint.weight);
             total += weight;
             self.credits[index] += weight;
@@ -37,17 +36,15 @@ impl Balance for RoundRobin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{self, Address};
-    use crate::upstream::Cluster;
+    use crate::settings::Address;
+    use crate::upstream::Endpoint;
 
     #[test]
     fn picks_follow_the_weights_without_bursts() {
-        let endpoint =
-            |n: u16, weight| settings::Endpoint { address: Address::Tcp(([127, 0, 0, 1], n).into()), weight };
-        let settings = settings::Cluster::new("test", vec![endpoint(1, 3), endpoint(2, 1)]);
-        let endpoints = Cluster::new(&settings).into_endpoints_for_tests();
+        let endpoint = |n: u16, weight| Endpoint::new(Address::Tcp(([127, 0, 0, 1], n).into()), weight);
+        let endpoints = [endpoint(1, 3), endpoint(2, 1)];
         let mut balance = RoundRobin::new(2);
-        let picks: Vec<usize> = (0..8).map(|_| balance.pick(&endpoints, &|_| true).unwrap()).collect();
+        let picks: Vec<usize> = (0..8).map(|_| balance.pick(&Candidates::new(&endpoints)).unwrap()).collect();
         assert_eq!(picks, [0, 0, 1, 0, 0, 0, 1, 0]);
     }
 }
