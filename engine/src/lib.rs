@@ -50,7 +50,7 @@ pub mod prelude {
     pub use crate::published::{Published, Reader};
     pub use crate::rt;
     pub use crate::service::{Service, StreamService};
-    pub use crate::settings::{Address, Cluster, Endpoint, Limits, SocketOptions};
+    pub use crate::settings::{Address, Cluster, Endpoint, KeepAlive, Limits, SocketOptions};
     pub use crate::upstream::{Balance, Candidates};
 }
 

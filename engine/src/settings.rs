@@ -179,7 +179,7 @@ pub struct TcpKeepAlive {
 }
 
 /// What happens to upstream connections between requests. The bounds hold per shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeepAlive {
     /// Idle connections kept for each endpoint; 0 closes every connection after its request. Default 128.
     pub idle_max: usize,

@@ -2,7 +2,7 @@
 
 use super::facts::Downstream;
 use crate::port::Handle;
-use crate::settings::{Address, SocketOptions, UpstreamTimeouts};
+use crate::settings::{Address, KeepAlive, SocketOptions, UpstreamTimeouts};
 use crate::upstream::{Place, Speaks};
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use std::time::Duration;
 ///
 /// Either a cluster, whose balancing, pools, time-outs and retries then hold, or an address of the hook's own choice.
 /// Connections to an address are pooled, too: two peers share idle connections when everything that shapes a
-/// connection is equal (address, socket options, group).
+/// connection is equal (address, socket options, keep-alive, group).
 ///
 /// ```
 /// use ringway_engine::phase::Peer;
@@ -177,7 +177,13 @@ impl Peer {
     }
 
     fn place(address: Address) -> Self {
-        let place = Place { address, socket: SocketOptions::default(), group: 0, speaks: Speaks::Http };
+        let place = Place {
+            address,
+            socket: SocketOptions::default(),
+            keepalive: KeepAlive::default(),
+            group: 0,
+            speaks: Speaks::Http,
+        };
         Self { target: Target::Address(Box::new(place)), options: None }
     }
 
@@ -224,6 +230,18 @@ impl Peer {
     pub fn socket(mut self, socket: SocketOptions) -> Self {
         match &mut self.target {
             Target::Address(place) => place.socket = socket,
+            Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.misuse(OF_ADDRESSES),
+        }
+        self
+    }
+
+    /// What happens to connections to an address between requests: how many are kept, on each shard, and for how long.
+    /// Default: [`KeepAlive::default`], 128 for 60 s. Peers with different ones do not share connections. With a cluster
+    /// this is a mistake of the hook, `peer_invalid`: its settings say it.
+    #[must_use]
+    pub fn keepalive(mut self, keepalive: KeepAlive) -> Self {
+        match &mut self.target {
+            Target::Address(place) => place.keepalive = keepalive,
             Target::Named(_) | Target::Cluster(_) | Target::App(_) => self.misuse(OF_ADDRESSES),
         }
         self
@@ -290,7 +308,7 @@ impl Peer {
     }
 }
 
-const OF_ADDRESSES: &str = "sockets and groups of a cluster are as its settings say";
+const OF_ADDRESSES: &str = "sockets, keep-alive and groups of a cluster are as its settings say";
 
 impl Options {
     /// The time-outs of an attempt at something whose own are `timeouts`.
@@ -314,6 +332,7 @@ mod tests {
         assert!(Peer::cluster("a").group(1).mistake().is_some());
         assert_eq!(Peer::cluster("a").balance_key(*b"a").mistake(), None);
         assert!(address().balance_key(*b"a").mistake().is_some());
+        assert!(Peer::cluster("a").keepalive(KeepAlive::default()).mistake().is_some());
         assert!(Peer::cluster_at(0).socket(SocketOptions::default()).mistake().is_some());
         assert!(address().tls("example.com").mistake().is_some());
         assert!(address().protocol(Protocol::Http2).mistake().is_some());

@@ -35,6 +35,8 @@ pub struct Place {
     pub address: Address,
     /// How its sockets are made.
     pub socket: SocketOptions,
+    /// What happens to its connections between exchanges.
+    pub keepalive: KeepAlive,
     /// Keeps connections apart that are equal otherwise.
     pub group: u64,
     /// What is spoken on its connections.
@@ -106,6 +108,7 @@ impl Upstreams {
         let endpoint = settings::Endpoint { address: place.address.clone(), weight: 1 };
         let mut settings = settings::Cluster::new("", vec![endpoint]);
         settings.socket = place.socket.clone();
+        settings.keepalive = place.keepalive;
         let cluster = Cluster::new(&settings, &Algorithms::default());
         let index = if self.places.len() < PLACES_MAX {
             self.clusters.push(cluster);
@@ -254,6 +257,7 @@ mod tests {
         let place = |port: u16, group| Place {
             address: Address::Tcp(([127, 0, 0, 1], port).into()),
             socket: SocketOptions::default(),
+            keepalive: KeepAlive::default(),
             group,
             speaks: Speaks::Http,
         };
@@ -271,6 +275,23 @@ mod tests {
         assert_eq!(upstreams.at(&place(2, 0)), Some(first));
         let again = upstreams.at(&place(1, 0));
         assert_eq!(again, None);
+    }
+
+    #[test]
+    fn a_place_keeps_connections_as_it_says() {
+        let place = |idle_max| Place {
+            address: Address::Unix("/a".into()),
+            socket: SocketOptions::default(),
+            keepalive: KeepAlive { idle_max, ..KeepAlive::default() },
+            group: 0,
+            speaks: Speaks::Http,
+        };
+        let mut upstreams = Upstreams::new(&[], &Algorithms::default());
+        let [none, one] = [0, 1].map(|idle_max| upstreams.at(&place(idle_max)).unwrap());
+        assert_ne!(none, one);
+        let conn: ConnKey = Slab::default().insert(());
+        assert_eq!(upstreams.endpoint_mut(none).idle.check_in(conn), Some(conn));
+        assert_eq!(upstreams.endpoint_mut(one).idle.check_in(conn), None);
     }
 
     #[test]

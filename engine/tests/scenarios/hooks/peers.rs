@@ -2,7 +2,7 @@
 
 use super::*;
 use ringway_engine::io::sim::Welcome;
-use ringway_engine::settings::SocketOptions;
+use ringway_engine::settings::{KeepAlive, SocketOptions};
 use std::net::SocketAddr;
 
 /// Sends every request to what its path asks for.
@@ -22,6 +22,8 @@ impl Proxy for Chooser {
             b"/address" => address,
             b"/group" => address.group(7),
             b"/fresh" => address.fresh(),
+            b"/unkept" => address.keepalive(KeepAlive { idle_max: 0, ..KeepAlive::default() }),
+            b"/short" => address.keepalive(KeepAlive { idle_timeout: short, ..KeepAlive::default() }),
             b"/first" => address.first_byte_timeout(short),
             b"/between" => address.between_bytes_timeout(short),
             b"/connect" => address.connect_timeout(short),
@@ -31,6 +33,7 @@ impl Proxy for Chooser {
             b"/unknown" => Peer::cluster("nobody"),
             b"/tls" => address.tls("example.com"),
             b"/misused" => Peer::cluster("app").group(1),
+            b"/kept" => Peer::cluster("app").keepalive(KeepAlive::default()),
             b"/socket" => Peer::cluster("app").socket(SocketOptions::default()),
             b"/unix" => Peer::unix("/nonexistent/ringway.sock"),
             b"/retries" => address.retries(2),
@@ -55,12 +58,12 @@ fn begin_chosen(w: &World) {
 fn a_peer_that_cannot_be_used_is_a_500_and_said_to_be() {
     chosen(|w| {
         let c = w.client();
-        let all = ["/unknown", "/index9", "/tls", "/misused", "/socket"];
+        let all = ["/unknown", "/index9", "/tls", "/misused", "/kept", "/socket"];
         for path in all {
             c.get(path).expect_status(500).expect_body("500 Internal Server Error\n");
         }
         c.expect_kept_alive();
-        w.expect_outcomes(&["peer_invalid"; 5]);
+        w.expect_outcomes(&["peer_invalid"; 6]);
         w.origin().expect_connections(0);
     });
 }
@@ -85,6 +88,25 @@ fn connections_to_an_address_are_kept_by_everything_that_shapes_them() {
             w.origin().last().expect_line(&format!("GET {path} HTTP/1.1")).expect_connection(connection);
         }
         c.expect_kept_alive();
+    });
+}
+
+#[test]
+fn connections_to_an_address_are_kept_as_the_peer_says() {
+    ringway_testing::simulated_calm(|w| {
+        begin_chosen(w);
+        w.origin().on("*").reply(OK);
+        let c = w.client();
+        for (path, connection) in
+            [("/unkept", 0), ("/unkept", 1), ("/address", 2), ("/short", 3), ("/short", 3), ("/address", 2)]
+        {
+            c.get(path).expect_ok("abc");
+            w.origin().last().expect_line(&format!("GET {path} HTTP/1.1")).expect_connection(connection);
+        }
+        w.after("1s");
+        c.get("/short").expect_ok("abc").get("/address").expect_ok("abc");
+        w.origin().last().expect_connection(2);
+        w.origin().expect_connections(5);
     });
 }
 
