@@ -310,6 +310,7 @@ impl<I: Io> Shard<I> {
         }
     }
 
+    #[inline]
     fn touch(&mut self, key: ConnKey) {
         if let Some(slot) = self.conns.get_mut(key) {
             slot.touch(key, &mut self.touched);

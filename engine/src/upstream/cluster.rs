@@ -69,7 +69,8 @@ pub struct Cluster {
     /// Whether it stands in the list of those without one.
     is_vacant: bool,
     endpoints: Vec<Endpoint>,
-    balance: Box<dyn Balance>,
+    /// `None` where there is one endpoint, and an algorithm of ours would have to pick it.
+    balance: Option<Box<dyn Balance>>,
 }
 
 /// One address of a cluster.
@@ -175,6 +176,7 @@ impl Upstreams {
     /// The endpoint for the next attempt of a request with this key: one that was not tried yet, as long as there is one.
     pub fn select(&mut self, cluster: usize, tried: &[usize], key: Option<&[u8]>) -> Option<EndpointId> {
         let Cluster { endpoints, balance, .. } = &mut self.clusters[cluster];
+        let Some(balance) = balance else { return Some(EndpointId { cluster, endpoint: 0 }) };
         let all = Candidates::new(endpoints).for_key(key);
         let mut pick = |candidates: Candidates<'_>| {
             balance.pick(&candidates).filter(|&index| candidates.is_usable(index))
@@ -211,6 +213,7 @@ impl Cluster {
         };
         let endpoints: Vec<Endpoint> = settings.endpoints.iter().map(endpoint).collect();
         let balance = algorithms.make(&settings.balance, &endpoints).expect("the settings were checked");
+        let has_choice = endpoints.len() != 1 || !Algorithms::is_built_in(&settings.balance);
         Self {
             name: settings.name.as_str().into(),
             timeouts: settings.timeouts,
@@ -218,7 +221,7 @@ impl Cluster {
             socket: settings.socket.clone(),
             send_proxy: settings.send_proxy,
             is_vacant: false,
-            balance,
+            balance: has_choice.then_some(balance),
             endpoints,
         }
     }

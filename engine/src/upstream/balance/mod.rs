@@ -141,6 +141,11 @@ impl Algorithms {
         ALGORITHMS.iter().map(|(name, _)| *name).chain(self.own.iter().map(|algorithm| &*algorithm.name))
     }
 
+    /// Whether the algorithm of this name comes along.
+    pub fn is_built_in(name: &str) -> bool {
+        ALGORITHMS.iter().any(|(known, _)| *known == name)
+    }
+
     /// The algorithm of this name, for a cluster of these endpoints.
     pub fn make(&self, name: &str, endpoints: &[Endpoint]) -> Option<Box<dyn Balance>> {
         if let Some((_, make)) = ALGORITHMS.iter().find(|(known, _)| *known == name) {
