@@ -7,7 +7,6 @@ use ringway_engine::keys::ConnKey;
 use ringway_engine::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
 use std::io;
-use std::net::SocketAddr;
 
 /// The sockets, by the index of their connection's key.
 #[derive(Debug, Default)]
@@ -50,10 +49,6 @@ impl Io for Wire {
 
     fn adopt(&mut self, conn: ConnKey, (): ()) {
         self.open(conn);
-    }
-
-    fn local(&self, _conn: ConnKey) -> Option<SocketAddr> {
-        None
     }
 
     fn dial(&mut self, conn: ConnKey, _: &Address, _: &SocketOptions) -> io::Result<()> {

@@ -27,9 +27,6 @@ pub trait Io {
     /// Gives an accepted connection its key. It is not watched yet.
     fn adopt(&mut self, conn: ConnKey, accepted: Self::Accepted);
 
-    /// Where the client of an accepted connection connected to: our own address. `None` on a Unix-domain socket.
-    fn local(&self, conn: ConnKey) -> Option<SocketAddr>;
-
     /// Begins to connect. The connection becomes writable when that has succeeded or failed; then
     /// [`Io::dialed`] tells which. The shard has to watch it.
     ///

@@ -8,6 +8,7 @@ use crate::exchange::Downstream;
 use crate::io::Io;
 use crate::keys::{ConnKey, ExchangeKey};
 use crate::phase::Session;
+use crate::settings::Address;
 use crate::upstream::EndpointId;
 use ringway_proto::proxy_protocol::{Endpoints, Facts, Header};
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +29,7 @@ impl<I: Io> Shard<I> {
         let Some(running) = self.exchanges.get(key) else { return };
         let endpoints = match &slot.owner {
             Some(client) if Rc::ptr_eq(client, &self.within) => Endpoints::Local,
-            Some(client) => self.endpoints_of(client, running.downstream),
+            Some(client) => endpoints_of(client),
             None => Endpoints::Unknown,
         };
         // What a TLS client asked for by name is known of a tunnel only: requests name their hosts themselves.
@@ -43,16 +44,6 @@ impl<I: Io> Shard<I> {
         }
     }
 
-    /// Who connected to whom, on a client's connection.
-    fn endpoints_of(&self, client: &Downstream, conn: ConnKey) -> Endpoints<'static> {
-        let Some(ip) = client.ip() else { return Endpoints::Unknown };
-        let destination = client.destination.or_else(|| self.io.local(conn)).map(canonical);
-        Endpoints::Ip {
-            source: SocketAddr::new(ip, client.port),
-            destination: destination.unwrap_or_else(|| nowhere(ip)),
-        }
-    }
-
     /// A client is gone: nobody else may use what was its own.
     pub(super) fn discard_idle_of(&mut self, client: &Rc<Downstream>) {
         let is_its = |conn: &ConnKey| {
@@ -61,6 +52,20 @@ impl<I: Io> Shard<I> {
         };
         let idle: Vec<ConnKey> = self.upstreams.idle_of_clients().filter(is_its).collect();
         idle.into_iter().for_each(|conn| self.discard_idle(conn));
+    }
+}
+
+/// Who connected to whom, on a client's connection.
+fn endpoints_of(client: &Downstream) -> Endpoints<'static> {
+    let Some(ip) = client.ip() else { return Endpoints::Unknown };
+    let ours = match client.server_address.as_deref() {
+        Some(Address::Tcp(address)) => Some(*address),
+        Some(Address::Unix(_)) | None => None,
+    };
+    let destination = client.destination.or(ours).map(canonical);
+    Endpoints::Ip {
+        source: SocketAddr::new(ip, client.port),
+        destination: destination.unwrap_or_else(|| nowhere(ip)),
     }
 }
 

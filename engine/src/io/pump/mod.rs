@@ -31,7 +31,6 @@ use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -357,10 +356,6 @@ impl Io for Sockets {
             // Without a place in the event loop it behaves as if the peer had vanished.
             log::warn!("a connection was dropped: {error}");
         }
-    }
-
-    fn local(&self, conn: ConnKey) -> Option<SocketAddr> {
-        sys::local_address(self.socket(conn).ok()?.fd())
     }
 
     fn dial(&mut self, conn: ConnKey, address: &Address, options: &SocketOptions) -> io::Result<()> {

@@ -3,11 +3,11 @@
 use crate::limits::SLICES_PER_SEND;
 use crate::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Receives what is there, without waiting, whatever mode the descriptor is in.
@@ -128,13 +128,6 @@ pub(super) fn take_error(fd: RawFd) -> io::Result<()> {
         (0, error) => Err(io::Error::from_raw_os_error(error)),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// The address of our end, where it has one.
-pub(super) fn local_address(fd: RawFd) -> Option<SocketAddr> {
-    // SAFETY: the descriptor belongs to a connection that its owner does not close during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
-    SockRef::from(&socket).local_addr().ok()?.as_socket()
 }
 
 /// Accepts one connection: close-on-exec, or a process started later would hold it open.

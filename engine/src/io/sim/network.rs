@@ -543,11 +543,7 @@ impl State {
     /// Both ends of a connection are there: the one that knocked hears of it, the other one waits to be accepted.
     fn establish(&mut self, from: SocketId, listener: usize, address: PeerAddress) {
         let stage = Stage::Connected { peer: from };
-        let mut socket = Socket::new(Owner::Script, stage, address, self.conditions.buffer_bytes);
-        socket.local = match self.listeners[listener].address {
-            Address::Tcp(address) => Some(address),
-            Address::Unix(_) => None,
-        };
+        let socket = Socket::new(Owner::Script, stage, address, self.conditions.buffer_bytes);
         let to = self.insert(socket);
         let at = self.now() + self.latency();
         self.post_at(at, to, from, Packet::Welcome);

@@ -9,7 +9,6 @@ use crate::limits::SLICES_PER_SEND;
 use crate::settings::{Address, SocketOptions};
 use ringway_proto::chunk::SendQueue;
 use std::io;
-use std::net::SocketAddr;
 
 /// The sockets of one shard in a simulated network.
 ///
@@ -94,11 +93,6 @@ impl Io for SimIo {
         }
         drop(state);
         self.insert(conn, accepted.0);
-    }
-
-    fn local(&self, conn: ConnKey) -> Option<SocketAddr> {
-        let id = self.socket(conn, "local").ok()?;
-        self.network.state.borrow().get(id)?.local
     }
 
     fn dial(&mut self, conn: ConnKey, address: &Address, _: &SocketOptions) -> io::Result<()> {

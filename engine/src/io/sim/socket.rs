@@ -6,7 +6,6 @@ use crate::keys::ConnKey;
 use crate::time::Instant;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 
 /// One end of a connection.
 #[derive(Debug)]
@@ -15,8 +14,6 @@ pub(super) struct Socket {
     pub(super) stage: Stage,
     /// Who it says it is.
     pub(super) address: PeerAddress,
-    /// Where it was accepted.
-    pub(super) local: Option<SocketAddr>,
     /// What arrived and was not read.
     pub(super) ready: VecDeque<u8>,
     /// The peer's FIN arrived, behind what is ready.
@@ -76,7 +73,6 @@ impl Socket {
             owner,
             stage,
             address,
-            local: None,
             ready: VecDeque::new(),
             has_fin: false,
             is_finished: false,
