@@ -234,11 +234,11 @@ impl Exchange {
         }
         let visit = self.visit.as_mut().expect("no hook waits");
         visit.content.settle();
-        while let Some(chunk) = visit.content.pop() {
-            visit.session.facts.traffic.sent += chunk.len() as u64;
-            env.outlets.send(Side::Downstream, Part::Data(chunk));
+        let is_end = visit.content.is_end();
+        while let Some(chunk) = self.visit.as_mut().and_then(|visit| visit.content.pop()) {
+            self.send_content(chunk, env);
         }
-        if visit.content.is_end() {
+        if is_end {
             self.after_response_content(env);
         }
     }
